@@ -1,0 +1,41 @@
+"""Checks that refuse a bad setting where it is made, naming the setting, the choices and the value.
+
+Each raises `ValueError` with a message that begins with the setting's name, so that the config can
+put the group in front of it: "lr must be greater than 0; got -1.0" becomes "optimizer.lr must …".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+
+def positive(name: str, value: float) -> None:
+    """Refuse anything but a finite number above zero."""
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"{name} must be greater than 0; got {value}")
+
+
+def at_least(name: str, value: float, low: float) -> None:
+    """Refuse anything but a finite number of at least `low`."""
+    if not (math.isfinite(value) and value >= low):
+        raise ValueError(f"{name} must be at least {low}; got {value}")
+
+
+def fraction(name: str, value: float) -> None:
+    """Refuse anything outside [0, 1), the range of a decay rate."""
+    if not 0 <= value < 1:
+        raise ValueError(f"{name} must be at least 0 and less than 1; got {value}")
+
+
+def finite(name: str, value: float) -> None:
+    """Refuse infinities and NaN."""
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be a finite number; got {value}")
+
+
+def one_of(name: str, value: str, choices: Iterable[str]) -> None:
+    """Refuse anything but one of `choices`."""
+    choices = list(choices)
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")

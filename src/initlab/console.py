@@ -1,0 +1,153 @@
+"""The terminal: progress while a run trains, and what to read when it has ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from initlab.diagnostics import Snapshot
+from initlab.record import RECENT, Record
+from initlab.training import Step
+from initlab.verdict import Verdict
+
+REFRESH_SECONDS = 0.25
+PLAIN_LINES = 10
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def watch(steps: Iterable[Step], total: int) -> Iterator[Step]:
+    """Pass steps on, and show how they go: a bar on a terminal, a few plain lines elsewhere."""
+    return _bar(steps, total) if out.is_terminal else _lines(steps, total)
+
+
+def _bar(steps: Iterable[Step], total: int) -> Iterator[Step]:
+    columns = (
+        TextColumn("step {task.completed:,}/{task.total:,}"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.fields[numbers]}"),
+        TimeRemainingColumn(compact=True),
+    )
+    # Rich's own refreshing thread would take time from training.
+    with Progress(*columns, console=out, auto_refresh=False, transient=True) as progress:
+        task = progress.add_task("", total=total, numbers="")
+        accuracy, started, shown = "", time.monotonic(), 0.0
+        for step in steps:
+            if step.evaluation:
+                accuracy = f"test {step.evaluation.test_accuracy:.1%}  "
+            now = time.monotonic()
+            if now - shown > REFRESH_SECONDS and step.loss is not None:
+                rate = step.number / (now - started)
+                numbers = f"loss {step.loss:.4g}  {accuracy}{rate:,.0f} steps/s"
+                _show(progress, task, step.number, numbers)
+                shown = now
+            yield step
+
+
+def _show(progress: Progress, task: TaskID, number: int, numbers: str) -> None:
+    progress.update(task, completed=number, numbers=numbers)
+    progress.refresh()
+
+
+def _lines(steps: Iterable[Step], total: int) -> Iterator[Step]:
+    every = max(1, total // PLAIN_LINES)
+    width = len(f"{total:,}")
+    for step in steps:
+        if step.number % every == 0 and step.loss is not None:
+            line = f"step {step.number:>{width},}/{total:,}  loss {step.loss:<8.4g}"
+            if step.evaluation:
+                line += f"  test accuracy {step.evaluation.test_accuracy:.1%}"
+            out.print(line)
+        yield step
+
+
+STYLES = {"healthy": "bold green", "diverged": "bold red"}
+
+
+def heading(name: str) -> None:
+    """Open a run."""
+    out.print(Text(name, style="bold"))
+
+
+def summary(record: Record, verdict: Verdict | None, seconds: float) -> None:
+    """Print what came of a run: losses and accuracies, its layers, the verdict."""
+    count = record.steps[-1].number
+    if record.evaluation and record.diverged_step is None:
+        out.print(outcome(record))
+    out.print(Text(f"{count:,} steps in {seconds:.1f} s", style="dim"))
+    if record.snapshots:
+        out.print(layer_table(record.snapshots[-1]))
+    if verdict:
+        style = STYLES.get(verdict.word, "bold yellow")
+        out.print(Text.assemble((verdict.word, style), f": {verdict.sentence}"))
+
+
+def outcome(record: Record) -> Table:
+    """Return the table of losses and accuracies."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    if found := record.evaluation:
+        accuracy = f"accuracy {found.train_accuracy:.1%}"
+        if record.loss is None:
+            table.add_row("train", "", accuracy)
+        else:
+            note = Text(f"(loss: mean of the last {RECENT} batches)", style="dim")
+            table.add_row("train", f"loss {record.loss:.4g}", accuracy, note)
+        table.add_row("test", f"loss {found.test_loss:.4g}", f"accuracy {found.test_accuracy:.1%}")
+    return table
+
+
+def layer_table(snapshot: Snapshot) -> Table:
+    """Return the table of a snapshot: one row a hidden layer."""
+    table = Table(
+        title=f"hidden layers at step {snapshot.step:,}",
+        title_justify="left",
+        title_style="dim",
+        box=None,
+        pad_edge=False,
+        header_style="dim",
+    )
+    columns = {
+        "mean": ("unit_mean", "{:.3g}"),
+        "std": ("unit_std", "{:.3g}"),
+        "saturated": ("unit_saturated", "{:.0%}"),
+        "dead": ("unit_dead", "{:.0%}"),
+        "gradient std": ("unit_gradient_std", "{:.2g}"),
+        "update/weight": ("update_ratio", "{:.2g}"),
+    }
+    present = {
+        title: (snapshot.statistics[name], form)
+        for title, (name, form) in columns.items()
+        if name in snapshot.statistics
+    }
+    table.add_column("layer", justify="right")
+    for title in present:
+        table.add_column(title, justify="right")
+    for index in range(len(snapshot.asymmetry)):
+        cells = [form.format(values[index]) for values, form in present.values()]
+        table.add_row(str(index + 1), *cells)
+    return table
+
+
+def opened(run_id: str, page: str, command: str | None) -> None:
+    """Say how to look at a run."""
+    out.print(Text.assemble(("run   ", "dim"), run_id))
+    if command:
+        out.print(Text.assemble(("open  ", "dim"), command), soft_wrap=True)
+    out.print(Text.assemble(("      " if command else "open  ", "dim"), page), soft_wrap=True)
+
+
+def kept(folder: Path) -> None:
+    """Say where the files of a run are."""
+    out.print(Text.assemble(("files ", "dim"), str(folder)), soft_wrap=True)
+
+
+def error(message: str) -> None:
+    """Print what is wrong."""
+    err.print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True)

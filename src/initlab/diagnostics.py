@@ -1,0 +1,194 @@
+"""Diagnostics: what flows through a network, as plain numbers.
+
+A probe, the same examples every time, is sent forward and backward through a network that shares
+the weights of the one in training. Hidden layers are numbered from 1; the output layer, which has
+weights but no activation, comes after them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from initlab.activations import Activation
+from initlab.arrays import Array, Labels
+from initlab.layers import Elementwise
+from initlab.losses import SoftmaxCrossEntropy
+from initlab.network import Network, Parameters
+
+# A unit is saturated for an input where its slope is below this share of the steepest: beyond
+# |z| = 2.2 for tanh and 4.4 for sigmoid.
+SATURATED_SLOPE = 0.05
+
+# The edges are the same for every run, so that pictures of different runs can be compared.
+WEIGHT_EDGES = np.linspace(-0.5, 0.5, 101)
+LOG10_GRADIENT_EDGES = np.linspace(-12.0, 2.0, 71)
+ACTIVATION_BINS = 60
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts of one quantity in every layer.
+
+    edges   (K+1,) ascending and evenly spaced
+    counts  (L, K+2): first what lies below the edges, last what lies above them
+    """
+
+    edges: NDArray[np.float64]
+    counts: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The distributions in a network at one step.
+
+    statistics  name → one number a layer, by the names under which they are logged:
+                unit_mean, unit_std, unit_saturated, unit_dead  of hidden activations y
+                unit_gradient_std                               of ∂L/∂z, z the pre-activations
+                weight_std, weight_gradient_std                 of W and ∂L/∂W, output layer too
+                update_ratio                                    ‖ΔW‖ / ‖W‖ of the update before
+                (NaN for weights of zero). Gradients are missing where there are no labels,
+                update_ratio at step 0.
+    signal      root mean square over the units of a layer of their std over inputs; the network's
+                input first, then the hidden layers: (L+1,)
+    gradient    norm of a hidden layer's ∂L/∂z over all units and inputs, empty without labels: (L,)
+    asymmetry   how much the incoming weights of the units of a hidden layer differ, relative to
+                their size: 0 where all units are alike, about 1 for random weights, NaN for a
+                layer of one unit: (L,)
+    histograms  activations, gradients (of log₁₀|∂L/∂z|) and weights
+    """
+
+    step: int
+    statistics: dict[str, list[float]]
+    signal: list[float]
+    gradient: list[float]
+    asymmetry: list[float]
+    histograms: dict[str, Histogram]
+
+
+class Probe:
+    """Takes snapshots of a network on fixed inputs x (B, I), with labels (B,) or without."""
+
+    def __init__(self, network: Network, x: Array, labels: Labels | None, classes: int) -> None:
+        self.network = network.sharing(len(x))
+        self.x = x
+        self.labels = labels
+        self.loss = SoftmaxCrossEntropy(len(x), classes, network.dtype)
+        self.input_signal = variation(x)
+
+    def snapshot(self, step: int, previous: Parameters | None = None) -> Snapshot:
+        """Measure the network now; `previous` holds its parameters of one update ago."""
+        network = self.network
+        logits = network.forward(self.x)
+        units = [layer.y for layer in network.hidden]
+        # The slopes lie in the buffers that `backward` will use, so they are read first.
+        slopes = [slope_fractions(layer) for layer in network.hidden]
+        weights = [layer.W for layer in network.dense]
+        statistics = {
+            "unit_mean": [mean(y) for y in units],
+            "unit_std": [std(y) for y in units],
+            "unit_saturated": [saturated for saturated, _ in slopes],
+            "unit_dead": [dead for _, dead in slopes],
+            "weight_std": [std(w) for w in weights],
+        }
+        histograms = {
+            "activations": histogram(units, activation_edges(network.hidden[0].activation)),
+            "weights": histogram(weights, WEIGHT_EDGES),
+        }
+        gradients = []
+        if self.labels is not None:
+            self.loss.forward(logits, self.labels)
+            network.backward(self.loss.backward())
+            gradients = [layer.dz for layer in network.hidden]
+            statistics["unit_gradient_std"] = [std(dz) for dz in gradients]
+            statistics["weight_gradient_std"] = [std(layer.dW) for layer in network.dense]
+            sizes = [log10_size(dz) for dz in gradients]
+            histograms["gradients"] = histogram(sizes, LOG10_GRADIENT_EDGES)
+        if previous is not None:
+            statistics["update_ratio"] = [
+                ratio(norm(now - previous.views[name]), norm(previous.views[name]))
+                for name, now in network.parameters.views.items()
+                if name.startswith("W")
+            ]
+        return Snapshot(
+            step,
+            statistics,
+            signal=[self.input_signal, *map(variation, units)],
+            gradient=[norm(dz) for dz in gradients],
+            asymmetry=[asymmetry(w) for w in weights[:-1]],
+            histograms=histograms,
+        )
+
+
+def mean(a: Array) -> float:
+    """Return the mean of all entries."""
+    return float(a.mean(dtype=np.float64))
+
+
+def std(a: Array) -> float:
+    """Return the standard deviation of all entries."""
+    return float(a.std(dtype=np.float64))
+
+
+def norm(a: Array) -> float:
+    """Return the square root of the sum of squares."""
+    return float(np.sqrt(np.square(a, dtype=np.float64).sum()))
+
+
+def ratio(a: float, b: float) -> float:
+    """Return a / b, NaN where b is zero."""
+    return a / b if b else math.nan
+
+
+def variation(y: Array) -> float:
+    """Return the rms over units of the std over inputs, for y (B, O)."""
+    return float(np.sqrt(y.var(axis=0, dtype=np.float64).mean()))
+
+
+def asymmetry(w: Array) -> float:
+    """Return the rms difference of the columns of w (I, O) from their mean, relative to w's rms."""
+    if w.shape[-1] == 1:
+        return math.nan
+    size = np.sqrt(np.square(w, dtype=np.float64).mean())
+    return float(np.sqrt(w.var(axis=1, dtype=np.float64).mean()) / size) if size else 0.0
+
+
+def slope_fractions(layer: Elementwise) -> tuple[float, float]:
+    """Return which fraction of slopes φ'(z) is saturated, and which fraction of units is dead.
+
+    A unit is dead when its slope is zero for every input: no gradient ever passes through it.
+    Saturation is told only of activations that are flat at both ends; for others it is 0.
+    """
+    slope = layer.derivative()
+    activation = layer.activation
+    low = slope < SATURATED_SLOPE * activation.steepest
+    flat = (slope == 0) & ~np.isnan(layer.y)
+    return float(low.mean()) if activation.bounded else 0.0, float(flat.all(axis=0).mean())
+
+
+def log10_size(a: Array) -> Array:
+    """Return log₁₀|a|, -inf where a is zero."""
+    with np.errstate(divide="ignore"):
+        return np.log10(np.abs(a))
+
+
+def activation_edges(activation: Activation) -> NDArray[np.float64]:
+    """Return the edges for histograms of this activation's values."""
+    return np.linspace(*activation.range, ACTIVATION_BINS + 1)
+
+
+def histogram(arrays: Sequence[Array], edges: NDArray[np.float64]) -> Histogram:
+    """Count the entries of one array a layer between evenly spaced `edges`; NaN is left out."""
+    low, high, bins = edges[0], edges[-1], len(edges) - 1
+    counts = []
+    for a in arrays:
+        place = (a.ravel() - low) * (bins / (high - low))
+        place[place == bins] -= 1  # the last bin holds both its edges: tanh reaches 1
+        np.clip(place, -1, bins, out=place)
+        places = np.floor(place[~np.isnan(place)]).astype(np.intp) + 1
+        counts.append(np.bincount(places, minlength=bins + 2))
+    return Histogram(edges, np.stack(counts))

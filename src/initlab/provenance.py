@@ -1,0 +1,60 @@
+"""Provenance: which code, packages and command a run came from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import initlab
+
+# What a run's losses do not depend on.
+NOT_FINGERPRINTED = ("tracking.", "data.root", "data.mirrors", "data.sha256", "data.timeout")
+
+
+def fingerprint(settings: dict[str, Any], data_sha256: str) -> str:
+    """Return a hash that is equal for runs with equal losses.
+
+    settings: the config by dotted key. It covers what changes the numbers: the settings, the
+    contents of the data, and the version of initlab.
+    """
+    kept = {key: value for key, value in settings.items() if not key.startswith(NOT_FINGERPRINTED)}
+    content = json.dumps([kept, data_sha256, initlab.__version__], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def tags(project: Path) -> dict[str, str]:
+    """Return tags of the command, the versions and the revision of the source."""
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    found = {
+        "command": shlex.join(["python", *sys.argv]),
+        "version.initlab": initlab.__version__,
+        "version.python": platform.python_version(),
+        "version.numpy": np.__version__,
+        "version.blas": f"{blas['name']} {blas['version']}",
+        "mlflow.source.name": Path(sys.argv[0]).name,
+        "mlflow.source.type": "LOCAL",
+    }
+    revision = git(project, "rev-parse", "HEAD")
+    if revision:
+        found["mlflow.source.git.commit"] = revision
+        found["mlflow.source.git.dirty"] = str(bool(git(project, "status", "--porcelain"))).lower()
+    return found
+
+
+def git(project: Path, *arguments: str) -> str | None:
+    """Return what git prints, None where there is no git or no repository."""
+    try:
+        answer = subprocess.run(
+            ["git", *arguments], cwd=project, capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() if answer.returncode == 0 else None

@@ -1,0 +1,117 @@
+"""The record of a run: what happened, in memory, and the files that it leaves."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from initlab.diagnostics import Snapshot
+from initlab.network import Parameters
+from initlab.training import Evaluation, Step
+from initlab.verdict import Setting, Verdict, judge
+
+RECENT = 100  # steps over which the last training loss is averaged
+
+
+def metrics(step: Step) -> Iterator[tuple[str, float]]:
+    """Yield the finite numbers of a step by the names under which they are kept.
+
+    A store turns inf into 1.8e308, and a single NaN breaks the page of a run.
+    """
+    values: dict[str, float] = {}
+    if step.loss is not None:
+        values["train/loss"] = step.loss
+    if step.evaluation is not None:
+        values["train/accuracy"] = step.evaluation.train_accuracy
+        values["test/loss"] = step.evaluation.test_loss
+        values["test/accuracy"] = step.evaluation.test_accuracy
+    if step.snapshot is not None:
+        for name, layers in step.snapshot.statistics.items():
+            values |= {f"{name}/layer_{layer}": value for layer, value in enumerate(layers, 1)}
+    if step.diverged:
+        values["diverged_step"] = step.number
+    return ((name, value) for name, value in values.items() if math.isfinite(value))
+
+
+class Record:
+    """All steps of a run, in order."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+
+    def add(self, step: Step) -> None:
+        """Take the next step."""
+        self.steps.append(step)
+
+    @property
+    def diverged_step(self) -> int | None:
+        """The step whose loss is not finite, None if there is none."""
+        last = self.steps[-1] if self.steps else None
+        return last.number if last and last.diverged else None
+
+    @property
+    def snapshots(self) -> list[Snapshot]:
+        """The distributions recorded, in order."""
+        return [step.snapshot for step in self.steps if step.snapshot]
+
+    @property
+    def evaluation(self) -> Evaluation | None:
+        """The last evaluation."""
+        return next((step.evaluation for step in reversed(self.steps) if step.evaluation), None)
+
+    @property
+    def loss(self) -> float | None:
+        """The mean training loss of the last hundred steps."""
+        losses = [step.loss for step in self.steps[-RECENT - 1 :] if step.loss is not None]
+        return float(np.mean(losses)) if losses else None
+
+    def verdict(self, setting: Setting) -> Verdict | None:
+        """Return the verdict, None where no distributions were recorded."""
+        return judge(self.snapshots, setting, self.diverged_step) if self.snapshots else None
+
+    def save(self, folder: Path, initial: Parameters, final: Parameters) -> None:
+        """Write the pictures, histograms.npz and weights.npz into `folder`."""
+        for name, picture in self.pictures():
+            (folder / name).write_bytes(picture)
+        weights = {f"initial/{name}": view for name, view in initial.views.items()}
+        weights |= {f"final/{name}": view for name, view in final.views.items()}
+        np.savez(folder / "weights.npz", allow_pickle=False, **weights)
+        np.savez(folder / "histograms.npz", allow_pickle=False, **self.histograms())
+
+    def save_metrics(self, file: Path) -> None:
+        """Write all numbers as CSV: step, metric, value."""
+        with file.open("w", newline="") as opened:
+            writer = csv.writer(opened)
+            writer.writerow(["step", "metric", "value"])
+            for step in self.steps:
+                writer.writerows([step.number, *metric] for metric in metrics(step))
+
+    def pictures(self) -> Iterator[tuple[str, bytes]]:
+        """Yield the file name and the bytes of each picture that there is something for."""
+        from initlab import figures  # Matplotlib takes time to import
+
+        if self.snapshots:
+            start, now = self.snapshots[0], self.snapshots[-1]
+            for quantity in now.histograms:
+                before = start if now is not start else None
+                picture = figures.distributions(quantity, now, before)
+                yield f"{quantity}.png", figures.png(picture)
+        if self.evaluation:
+            yield "loss.png", figures.png(figures.loss_curves(self.steps))
+
+    def histograms(self) -> dict[str, NDArray[Any]]:
+        """Return steps (S,) and, for each quantity, edges (K+1,) and counts (S, L, K+2)."""
+        arrays: dict[str, NDArray[Any]] = {
+            "steps": np.array([snapshot.step for snapshot in self.snapshots])
+        }
+        for quantity in self.snapshots[0].histograms if self.snapshots else []:
+            recorded = [snapshot.histograms[quantity] for snapshot in self.snapshots]
+            arrays[f"{quantity}/edges"] = recorded[0].edges
+            arrays[f"{quantity}/counts"] = np.stack([one.counts for one in recorded])
+        return arrays

@@ -1,0 +1,285 @@
+"""Tracking: MLflow behind one small face.
+
+A `Store` is where runs are kept, checked before anything is trained. A `Tracker` is one run in it:
+step losses are buffered and sent in batches, for one call an entry would cost more than a step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import shlex
+import signal
+import socket
+import sqlite3
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from urllib.parse import quote, urlsplit
+
+import numpy as np
+from numpy.typing import NDArray
+
+from initlab.record import metrics
+from initlab.training import Step
+from initlab.verdict import Verdict
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # a lab on a laptop does not phone home
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
+
+FLUSH_SECONDS = 2.0
+MOST_METRICS = 1000  # of one log_batch call, a limit of MLflow
+MOST_PARAMS = 100
+CONNECT_SECONDS = 5.0
+SPARE_BYTES = 4 << 20  # what must fit on the disk before a run begins
+
+
+class TrackingError(Exception):
+    """The store cannot be reached or written; the message is for the user."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """An experiment in an MLflow store that answers.
+
+    uri      of the store, for messages
+    ui       the address of its pages
+    command  what serves them, None where a server does already
+    """
+
+    client: MlflowClient
+    experiment_id: str
+    uri: str
+    ui: str
+    command: str | None
+
+
+def open_store(uri: str | None, experiment: str, project: Path) -> Store:
+    """Connect to a store, creating the database and the experiment where they do not exist.
+
+    uri: of a database or a server; None: $MLFLOW_TRACKING_URI, else mlflow.db in `project`. A
+    SQLite database has its artifacts beside it in mlruns, a server where it keeps them. Raises
+    `TrackingError` within 15 seconds if the store cannot be used.
+    """
+    default = f"sqlite:///{project / 'mlflow.db'}"
+    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or default
+    with explained(uri):
+        check_reachable(uri)
+        artifacts = None
+        if database := sqlite_path(uri):
+            folder = database.resolve().parent / "mlruns" / quote(experiment, safe="")
+            artifacts = folder.as_uri()
+        with quick_and_quiet():
+            client = MlflowClient(uri)
+            experiment_id = find_experiment(client, experiment, artifacts)
+    if urlsplit(uri).scheme in ("http", "https"):
+        return Store(client, experiment_id, uri, uri.rstrip("/"), None)
+    plain = uri == default and Path.cwd() == project
+    command = "mlflow ui" if plain else f"mlflow ui --backend-store-uri {shlex.quote(uri)}"
+    return Store(client, experiment_id, uri, "http://127.0.0.1:5000", command)
+
+
+@contextlib.contextmanager
+def explained(uri: str) -> Iterator[None]:
+    """Turn whatever a store may raise into a `TrackingError`."""
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError) as error:
+        reason = re.sub(r"^\(\S+\) ", "", str(error).partition("\n")[0]) or type(error).__name__
+        raise TrackingError(
+            f"tracking.uri={masked(uri)}: cannot be used: {reason}\n"
+            "Set tracking.uri or MLFLOW_TRACKING_URI to a database that can be written or a server "
+            "that runs,\nor train without a store: tracking.enabled=false"
+        ) from error
+
+
+@contextlib.contextmanager
+def quick_and_quiet() -> Iterator[None]:
+    """Make MLflow give up soon, and keep its notes about a new database to itself."""
+    settings = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "4", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update({name: os.environ.get(name, value) for name, value in settings.items()})
+    for noisy in ("alembic", "mlflow.store.db.utils"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+
+
+def check_reachable(uri: str) -> None:
+    """Raise at once what MLflow would find out only after minutes of trying again."""
+    parts = urlsplit(uri)
+    if database := sqlite_path(uri):
+        database.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=database.parent) as file:
+            file.write(bytes(SPARE_BYTES))
+        with contextlib.closing(sqlite3.connect(database, CONNECT_SECONDS)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.rollback()
+    elif parts.hostname:
+        port = parts.port or {"http": 80, "https": 443, "mysql": 3306}.get(parts.scheme, 5432)
+        socket.create_connection((parts.hostname, port), CONNECT_SECONDS).close()
+    else:
+        raise TrackingError(
+            f"tracking.uri={uri}: must be a database, such as sqlite:///mlflow.db, or a server, "
+            "such as http://127.0.0.1:5000"
+        )
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """Return the file of a SQLite store, None for any other."""
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+
+
+def masked(uri: str) -> str:
+    """Return a URI without its password."""
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", uri)
+
+
+def find_experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:
+    """Return the id of the experiment, which is created if there is none of this name."""
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        # Without this tag the UI takes an experiment for one of generative AI.
+        tags = {"mlflow.experimentKind": "custom_model_development"}
+        try:
+            return str(client.create_experiment(name, artifacts, tags))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            found = client.get_experiment_by_name(name)  # another process was faster
+    assert found is not None
+    if found.lifecycle_stage != "active":
+        raise TrackingError(
+            f"tracking.experiment={name}: this experiment is deleted; take another name, or "
+            f"run: mlflow experiments restore -x {found.experiment_id}"
+        )
+    return str(found.experiment_id)
+
+
+class Tracker:
+    """One run in a store, to be used with `with`: it ends FINISHED, FAILED or KILLED.
+
+    An exception makes it FAILED, with the traceback as an artifact; Ctrl-C and SIGTERM make it
+    KILLED. Whatever was logged before is sent first. Raises `TrackingError` if the store fails.
+    """
+
+    def __init__(
+        self, store: Store, name: str, params: dict[str, str], tags: dict[str, str]
+    ) -> None:
+        self.store = store
+        self.name = name
+        self.client = store.client
+        self.pending: list[tuple[str, float, int, int]] = []
+        self.flushed = time.monotonic()
+        with explained(store.uri):
+            run = self.client.create_run(store.experiment_id, tags=tags, run_name=name)
+            self.run_id: str = run.info.run_id
+            entries = [Param(key, value) for key, value in params.items()]
+            for first in range(0, len(entries), MOST_PARAMS):
+                batch = entries[first : first + MOST_PARAMS]
+                self.client.log_batch(self.run_id, params=batch)
+
+    @property
+    def page(self) -> str:
+        """The address of the run in the UI."""
+        return f"{self.store.ui}/#/experiments/{self.store.experiment_id}/runs/{self.run_id}"
+
+    def log(self, step: Step) -> None:
+        """Log the numbers of a step under the names of the design; sent within two seconds."""
+        now = int(time.time() * 1000)
+        self.pending += [(name, value, now, step.number) for name, value in metrics(step)]
+        if len(self.pending) >= MOST_METRICS or time.monotonic() - self.flushed > FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what is pending."""
+        with explained(self.store.uri):
+            while batch := self.pending[:MOST_METRICS]:
+                self.client.log_batch(self.run_id, [Metric(*entry) for entry in batch])
+                del self.pending[: len(batch)]
+        self.flushed = time.monotonic()
+
+    def log_image(self, key: str, image: NDArray[np.uint8], step: int) -> None:
+        """Log a picture (height, width, 3) that the chart page shows by step."""
+        with explained(self.store.uri):
+            self.client.log_image(self.run_id, image, key=key, step=step, synchronous=True)
+
+    def log_text(self, text: str, file: str) -> None:
+        """Log a text as an artifact."""
+        with explained(self.store.uri):
+            self.client.log_text(self.run_id, text, file)
+
+    def log_files(self, folder: Path) -> None:
+        """Log all files of a folder as artifacts at the root."""
+        with explained(self.store.uri):
+            self.client.log_artifacts(self.run_id, str(folder))
+
+    def conclude(self, outcome: str, verdict: Verdict | None) -> None:
+        """Tag how the run ended; the verdict's sentence becomes its description."""
+        tags = {"outcome": outcome}
+        if verdict:
+            tags |= {"verdict": verdict.word, "mlflow.note.content": str(verdict)}
+        with explained(self.store.uri):
+            self.client.log_batch(self.run_id, tags=[RunTag(*item) for item in tags.items()])
+
+    def __enter__(self) -> Tracker:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with undisturbed():
+            if kind is None:
+                self.end("FINISHED")
+            elif issubclass(kind, TrackingError):  # the store fails; the first reason is the best
+                with contextlib.suppress(TrackingError):
+                    self.end("FAILED")
+            elif issubclass(kind, Exception):
+                self.log_text("".join(traceback.format_exception(error)), "traceback.txt")
+                self.end("FAILED")
+            else:
+                self.end("KILLED")
+
+    def end(self, status: str) -> None:
+        """Send what is pending and set the status."""
+        try:
+            self.flush()
+        except TrackingError:
+            status = "FAILED"
+            raise
+        finally:
+            with explained(self.store.uri):
+                self.client.set_terminated(self.run_id, status)
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Hold off Ctrl-C and SIGTERM, so that a run is never left RUNNING."""
+    held = (signal.SIGINT, signal.SIGTERM)
+    try:
+        before = [signal.signal(number, signal.SIG_IGN) for number in held]
+    except ValueError:  # only the main thread may set handlers, and only it is interrupted
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number, handler in zip(held, before, strict=True):
+            signal.signal(number, handler)

@@ -1,0 +1,181 @@
+"""Training: one loop that yields what happens and knows nothing of trackers or plots.
+
+Step k is the state after k updates. Its loss is that of batch k before the update, so that step 0
+shows the network as initialised, and the last step, which has no batch, shows it as trained.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from initlab import checks
+from initlab.batches import BATCHING, Rows
+from initlab.data import Data, Samples
+from initlab.diagnostics import Probe, Snapshot
+from initlab.losses import SoftmaxCrossEntropy
+from initlab.network import Network, Parameters
+from initlab.optimizers import Optimizer
+
+EVALUATION_BATCH = 500
+
+
+@dataclass
+class Training:
+    """How to train: the `train.*` keys.
+
+    steps         number of updates
+    batch_size    examples a step
+    batching      shuffle (epochs), random (draws with replacement), fixed (one batch for ever)
+    eval_every    steps between two evaluations; the first and the last step always have one
+    probe_size    the first so many training examples give train/accuracy and all distributions
+    snapshots     steps at which distributions are recorded; null: first, middle and last
+    weight_decay  λ of the penalty λ/2 · Σ W², of which the loss shown is free
+    threads       threads of the linear algebra
+    """
+
+    steps: int = 1000
+    batch_size: int = 100
+    batching: str = "shuffle"
+    eval_every: int = 100
+    probe_size: int = 1000
+    snapshots: list[int] | None = None
+    weight_decay: float = 0.0
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        checks.at_least("steps", self.steps, 0)
+        for name in ("batch_size", "eval_every", "probe_size", "threads"):
+            checks.at_least(name, getattr(self, name), 1)
+        checks.one_of("batching", self.batching, BATCHING)
+        checks.at_least("weight_decay", self.weight_decay, 0)
+        for step in self.snapshots or []:
+            if not 0 <= step <= self.steps:
+                raise ValueError(f"snapshots must lie within steps 0 to {self.steps}; got {step}")
+
+    def snapshot_steps(self) -> set[int]:
+        """Return the steps at which to record distributions."""
+        if self.snapshots is None:
+            return {0, self.steps // 2, self.steps}
+        return set(self.snapshots)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What the network does on the probe and on the whole test set."""
+
+    train_accuracy: float
+    test_loss: float
+    test_accuracy: float
+
+
+@dataclass(slots=True)
+class Step:
+    """What happened at one step.
+
+    loss is None at the last step; evaluation and snapshot are there at the steps that have one.
+    """
+
+    number: int
+    loss: float | None = None
+    evaluation: Evaluation | None = None
+    snapshot: Snapshot | None = None
+
+    @property
+    def diverged(self) -> bool:
+        """Whether a loss is no longer a number."""
+        test_loss = self.evaluation.test_loss if self.evaluation else 0.0
+        return not (math.isfinite(self.loss or 0.0) and math.isfinite(test_loss))
+
+
+class Score:
+    """Loss and accuracy of a network on a set of examples, in batches of its own."""
+
+    def __init__(self, network: Network, samples: Samples, classes: int) -> None:
+        batch = min(EVALUATION_BATCH, len(samples))
+        self.network = network.sharing(batch)
+        self.rows = Rows(samples, batch, network.dtype)
+        self.loss = SoftmaxCrossEntropy(batch, classes, network.dtype)
+        self.count = len(samples)
+        self.batches = np.split(np.arange(self.count), range(batch, self.count, batch))
+
+    def __call__(self) -> tuple[float, float]:
+        """Return the mean loss and the accuracy."""
+        total, correct = 0.0, 0
+        for indices in self.batches:
+            x, labels = self.rows.take(indices)
+            assert labels is not None
+            logits = self.network.forward(x)
+            total += self.loss.forward(logits, labels) * len(indices)
+            correct += int(np.count_nonzero(logits.argmax(axis=-1) == labels))
+        return total / self.count, correct / self.count
+
+
+class Observer:
+    """Looks at a network in training at the steps where something is due."""
+
+    def __init__(self, network: Network, data: Data, config: Training) -> None:
+        first = data.train.first(config.probe_size)
+        x, labels = Rows(first, len(first), network.dtype).take(np.arange(len(first)))
+        self.probe = Probe(network, x, labels, data.classes)
+        self.snapshot_steps = config.snapshot_steps()
+        self.eval_steps = {*range(0, config.steps, config.eval_every), config.steps}
+        if labels is None:
+            self.eval_steps = set()
+        else:
+            self.train = Score(network, first, data.classes)
+            self.test = Score(network, data.test, data.classes)
+
+    def look(self, number: int, previous: Parameters | None) -> Step:
+        """Return the step with what is due; `previous` holds the parameters one update ago."""
+        step = Step(number)
+        if number in self.eval_steps:
+            test_loss, test_accuracy = self.test()
+            step.evaluation = Evaluation(self.train()[1], test_loss, test_accuracy)
+        if number in self.snapshot_steps:
+            step.snapshot = self.probe.snapshot(number, previous)
+        return step
+
+
+def fit(
+    network: Network,
+    optimizer: Optimizer,
+    data: Data,
+    config: Training,
+    rng: np.random.Generator,
+) -> Iterator[Step]:
+    """Train `network` in place; yield a `Step` for each update, and one for the final state.
+
+    The step that has diverged is the last. `rng` chooses the batches and nothing else. With
+    `steps=0` the data needs no labels.
+    """
+    observer = Observer(network, data, config)
+    rows = Rows(data.train, config.batch_size, network.dtype)
+    loss = SoftmaxCrossEntropy(config.batch_size, data.classes, network.dtype)
+    parameters, gradients = network.parameters, network.gradients
+    optimizer.start(parameters.vector)
+    order = BATCHING[config.batching](rng, len(data.train), config.batch_size)
+    previous = None
+
+    for number, indices in zip(range(config.steps), order):
+        with np.errstate(over="ignore", invalid="ignore"):  # divergence is a result
+            step = observer.look(number, previous)
+            x, labels = rows.take(indices)
+            assert labels is not None, "without labels there are no steps to take"
+            step.loss = loss.forward(network.forward(x), labels)
+            if not step.diverged:
+                network.backward(loss.backward())
+                if config.weight_decay:
+                    gradients.weights += config.weight_decay * parameters.weights
+                previous = parameters.copy() if number + 1 in observer.snapshot_steps else None
+                optimizer.update(parameters.vector, gradients.vector)
+        yield step
+        if step.diverged:
+            return
+
+    with np.errstate(over="ignore", invalid="ignore"):
+        step = observer.look(config.steps, previous)
+    yield step

@@ -1,0 +1,233 @@
+"""Train a network and record what its initialisation does: the front door of initlab."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import hydra
+import numpy as np
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from threadpoolctl import threadpool_limits
+
+from initlab import console, provenance
+from initlab.config import GROUPS, PROJECT, Config, ConfigError, build, explain, flatten, register
+from initlab.data import Data, DataError
+from initlab.network import Parameters
+from initlab.record import Record
+from initlab.training import Step, fit
+from initlab.verdict import Setting
+
+if TYPE_CHECKING:  # MLflow takes a second to import
+    from initlab.tracking import Tracker
+
+
+@dataclass(frozen=True)
+class Job:
+    """What Hydra knows of a run beyond its config.
+
+    choices   the option chosen in each group
+    settings  the whole config by dotted key
+    folder    for the files of the run, where they do not go to a store
+    sweep     the id of the sweep that it is a trial of, if any
+    """
+
+    name: str
+    choices: dict[str, str]
+    settings: dict[str, Any]
+    yaml: str
+    folder: Path
+    sweep: str | None
+
+    @classmethod
+    def current(cls, composed: DictConfig) -> Job:
+        """Return the job that Hydra is running."""
+        settings = OmegaConf.to_container(composed, resolve=True)
+        assert isinstance(settings, dict)
+        job = HydraConfig.get()
+        choices = {group: str(job.runtime.choices[group]) for group in GROUPS}
+        overrides = [text for text in job.overrides.task if not text.startswith("tracking.")]
+        return cls(
+            name=" ".join(overrides) or f"init={choices['init']}",
+            choices=choices,
+            settings=dict(flatten(settings)),
+            yaml=OmegaConf.to_yaml(composed, resolve=True),
+            folder=Path(job.runtime.output_dir),
+            sweep=Path(job.sweep.dir).name if job.mode == RunMode.MULTIRUN else None,
+        )
+
+
+def train(config: Config, job: Job) -> None:
+    """Run one training from config to record.
+
+    Raises DataError and TrackingError before anything is trained or recorded.
+    """
+    init_stream, batch_stream, data_stream = np.random.default_rng(config.seed).spawn(3)
+    data = config.data.load(data_stream)
+    if config.train.steps and config.train.batch_size > len(data.train):
+        raise ConfigError(
+            f"train.batch_size must be at most {len(data.train)}, the number of training examples "
+            f"of data={job.choices['data']}; got {config.train.batch_size}"
+        )
+    network = config.model.build(
+        data.features, data.classes, config.activation, config.train.batch_size, config.dtype
+    )
+    network.initialize(config.init, init_stream)
+    initial = network.parameters.copy()
+    record = Record()
+    tracker = start_tracker(config, job, data) if config.tracking.enabled else None
+    console.heading(job.name)
+    started = time.perf_counter()
+
+    with tracker or contextlib.nullcontext():
+        try:
+            with threadpool_limits(config.train.threads, user_api="blas"):
+                steps = fit(network, config.optimizer, data, config.train, batch_stream)
+                for step in console.watch(steps, config.train.steps):
+                    record.add(step)
+                    if tracker:
+                        tracker.log(step)
+                        show(step, tracker)
+        finally:
+            seconds = time.perf_counter() - started
+            keep(record, job, tracker, initial, network.parameters)
+        setting = Setting(job.choices["init"], job.choices["activation"], config.optimizer.lr)
+        verdict = record.verdict(setting)
+        if tracker:
+            tracker.conclude("finished" if record.diverged_step is None else "diverged", verdict)
+    console.summary(record, verdict, seconds)
+    if tracker:
+        console.opened(tracker.run_id, tracker.page, tracker.store.command)
+    else:
+        console.kept(job.folder)
+
+
+def start_tracker(config: Config, job: Job, data: Data) -> Tracker:
+    """Open the run's record in the store."""
+    from initlab.tracking import Tracker, open_store
+
+    store = open_store(config.tracking.uri, config.tracking.experiment, PROJECT)
+    hidden = ("tracking.", "data.mirrors", "data.sha256", "data.timeout")
+    settings = {key: value for key, value in job.settings.items() if not key.startswith(hidden)}
+    tags = provenance.tags(PROJECT) | {
+        "role": "trial",
+        "fingerprint": provenance.fingerprint(job.settings, data.sha256),
+    }
+    if job.sweep:
+        tags["sweep"] = job.sweep
+    params = job.choices | {key: plain(value) for key, value in settings.items()}
+    tracker = Tracker(store, job.name, params, tags)
+    tracker.log_text(job.yaml, "config.yaml")
+    return tracker
+
+
+def plain(value: Any) -> str:
+    """Return a setting as it is written on the command line."""
+    names = {None: "null", True: "true", False: "false"}
+    return names[value] if value is None or isinstance(value, bool) else str(value)
+
+
+def show(step: Step, tracker: Tracker) -> None:
+    """Draw the distributions of a step for the slider of the chart page."""
+    if step.snapshot:
+        from initlab import figures
+
+        for quantity in ("activations", "gradients"):
+            if quantity in step.snapshot.histograms:
+                figure = figures.distributions(quantity, step.snapshot, size=figures.SMALL)
+                tracker.log_image(f"train/{quantity}", figures.pixels(figure), step.number)
+
+
+def keep(
+    record: Record, job: Job, tracker: Tracker | None, initial: Parameters, final: Parameters
+) -> None:
+    """Write the run's files, and move them to the store if there is one.
+
+    Should the store fail, they stay in the run's folder, with all numbers beside them.
+    """
+    before = set(job.folder.iterdir())
+    record.save(job.folder, initial, final)
+    if tracker is None:
+        (job.folder / "config.yaml").write_text(job.yaml)
+        record.save_metrics(job.folder / "metrics.csv")
+        return
+    try:
+        tracker.log_files(job.folder)
+    except Exception:
+        record.save_metrics(job.folder / "metrics.csv")
+        console.kept(job.folder)
+        raise
+    for file in set(job.folder.iterdir()) - before:
+        file.unlink()
+
+
+def terminate(number: int, frame: FrameType | None) -> NoReturn:
+    """Turn SIGTERM into an exception, so that the run is closed."""
+    raise SystemExit(128 + number)
+
+
+class ReportedError(Exception):
+    """A job of a sweep failed and has said so; the others go on."""
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="config")
+def main(composed: DictConfig) -> None:
+    """Run what the command line asks for; Hydra calls this once for each combination."""
+    hydra_config = HydraConfig.get()
+    try:
+        config = build(composed)
+        train(config, Job.current(composed))
+    except Exception as error:
+        status = report(error)
+        if hydra_config.mode == RunMode.RUN:
+            raise SystemExit(status) from error
+        raise ReportedError from error
+    finally:
+        with contextlib.suppress(OSError):
+            Path(hydra_config.runtime.output_dir).rmdir()  # only if nothing was left in it
+
+
+def report(error: Exception) -> int:
+    """Print an error: a message for a mistake, a traceback for a defect. Return the status."""
+    if isinstance(error, (ConfigError, DataError)) or type(error).__name__ == "TrackingError":
+        console.error(str(error))
+        return 2
+    if isinstance(error, (HydraException, OmegaConfBaseException)):
+        console.error(explain(error))
+        return 2
+    traceback.print_exception(error)
+    return 1
+
+
+def run() -> int:
+    """Run `main` and return the exit status."""
+    signal.signal(signal.SIGTERM, terminate)
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # or Hydra would print errors in its own way
+    try:
+        main()
+    except ReportedError:
+        return 1
+    except KeyboardInterrupt:
+        console.error("interrupted")
+        return 130
+    except Exception as error:
+        return report(error)
+    return 0
+
+
+register()
+
+if __name__ == "__main__":
+    sys.exit(run())
