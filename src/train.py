@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from dataclasses import dataclass
@@ -153,24 +154,26 @@ def show(step: Step, tracker: Tracker) -> None:
 def keep(
     record: Record, job: Job, tracker: Tracker | None, initial: Parameters, final: Parameters
 ) -> None:
-    """Write the run's files, and move them to the store if there is one.
+    """Put the run's files into the store; without one, or if it fails, into the run's folder."""
+    if tracker:
+        with tempfile.TemporaryDirectory() as scratch:
+            record.save(Path(scratch), initial, final)
+            try:
+                tracker.flush()
+                tracker.log_files(Path(scratch))
+            except Exception:
+                leave(record, job, initial, final)
+                console.kept(job.folder)
+                raise
+    else:
+        leave(record, job, initial, final)
 
-    Should the store fail, they stay in the run's folder, with all numbers beside them.
-    """
-    before = set(job.folder.iterdir())
+
+def leave(record: Record, job: Job, initial: Parameters, final: Parameters) -> None:
+    """Write all that a store would hold into the run's folder."""
     record.save(job.folder, initial, final)
-    if tracker is None:
-        (job.folder / "config.yaml").write_text(job.yaml)
-        record.save_metrics(job.folder / "metrics.csv")
-        return
-    try:
-        tracker.log_files(job.folder)
-    except Exception:
-        record.save_metrics(job.folder / "metrics.csv")
-        console.kept(job.folder)
-        raise
-    for file in set(job.folder.iterdir()) - before:
-        file.unlink()
+    record.save_metrics(job.folder / "metrics.csv")
+    (job.folder / "config.yaml").write_text(job.yaml)
 
 
 def terminate(number: int, frame: FrameType | None) -> NoReturn:
@@ -182,7 +185,7 @@ class ReportedError(Exception):
     """A job of a sweep failed and has said so; the others go on."""
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="config")
+@hydra.main(version_base="1.3", config_path=str(PROJECT / "conf"), config_name="config")
 def main(composed: DictConfig) -> None:
     """Run what the command line asks for; Hydra calls this once for each combination."""
     hydra_config = HydraConfig.get()

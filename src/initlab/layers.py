@@ -115,4 +115,4 @@ class Elementwise(Layer):
 
     def derivative(self) -> Array:
         """Return φ'(z) (B, O) of the last forward pass, in the buffer of dz."""
-        return self.activation.derivative(self.z, self.y, out=self.dz_buffer[: len(self.z)])
+        return self.activation.derivative(self.z, self.y, out=self.dz_buffer[: self.z.shape[-2]])

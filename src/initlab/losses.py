@@ -21,7 +21,7 @@ class SoftmaxCrossEntropy:
 
     def forward(self, logits: Array, labels: Labels) -> float:
         """Return the mean loss in nats."""
-        batch = len(logits)
+        batch = logits.shape[-2]
         self.labels = labels
         shifted = self.shifted_buffer[:batch]
         self.exp = self.exp_buffer[:batch]
@@ -33,7 +33,7 @@ class SoftmaxCrossEntropy:
 
     def backward(self) -> Array:
         """Return ∂L/∂logits (B, C) = (softmax - one-hot) / B of the last forward pass."""
-        batch = len(self.exp)
+        batch = self.exp.shape[-2]
         self.exp /= self.total
         self.exp[self.rows[:batch], self.labels] -= 1.0
         self.exp /= batch

@@ -96,8 +96,9 @@ class Network:
     def initialize(self, init: Initializer, rng: np.random.Generator) -> None:
         """Draw every W from `init`, each layer from a stream of its own; biases are zero."""
         self.parameters.vector.fill(0.0)
-        for layer, stream in zip(self.dense, rng.spawn(len(self.dense)), strict=True):
-            layer.W[...] = init(stream, layer.fan_in, layer.fan_out)
+        with np.errstate(over="ignore"):  # what dtype cannot hold is inf, and training diverges
+            for layer, stream in zip(self.dense, rng.spawn(len(self.dense)), strict=True):
+                layer.W[...] = init(stream, layer.fan_in, layer.fan_out)
 
     def forward(self, x: Array) -> Array:
         """Return the logits (B, classes) for x (B, features)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import json
 import platform
@@ -39,6 +40,7 @@ def tags(project: Path) -> dict[str, str]:
         "version.python": platform.python_version(),
         "version.numpy": np.__version__,
         "version.blas": f"{blas['name']} {blas['version']}",
+        "mlflow.user": getpass.getuser(),
         "mlflow.source.name": Path(sys.argv[0]).name,
         "mlflow.source.type": "LOCAL",
     }

@@ -95,7 +95,8 @@ def explained(uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError) as error:
-        reason = re.sub(r"^\(\S+\) ", "", str(error).partition("\n")[0]) or type(error).__name__
+        first = str(error).partition("\n")[0]
+        reason = re.sub(r"^(\[Errno \d+\]|\(\S+\)) ", "", first) or type(error).__name__
         raise TrackingError(
             f"tracking.uri={masked(uri)}: cannot be used: {reason}\n"
             "Set tracking.uri or MLFLOW_TRACKING_URI to a database that can be written or a server "
@@ -195,8 +196,9 @@ class Tracker:
 
     @property
     def page(self) -> str:
-        """The address of the run in the UI."""
-        return f"{self.store.ui}/#/experiments/{self.store.experiment_id}/runs/{self.run_id}"
+        """The address of the run in the UI, asking for the menu of training, not that of agents."""
+        path = f"experiments/{self.store.experiment_id}/runs/{self.run_id}"
+        return f"{self.store.ui}/#/{path}?workflowType=machine_learning"
 
     def log(self, step: Step) -> None:
         """Log the numbers of a step under the names of the design; sent within two seconds."""

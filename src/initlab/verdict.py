@@ -50,7 +50,8 @@ def judge(
 ) -> Verdict:
     """Return the verdict on a run with these snapshots, in order, at least one.
 
-    It is that of the last snapshot, unless the run diverged; a healthy end tells of an ill start.
+    It is that of the last snapshot, unless the run diverged, and tells if the start was ill in
+    another way.
     """
     start = examine(snapshots[0], setting)
     if diverged_step is not None:
@@ -61,10 +62,13 @@ def judge(
             "diverged", 0, f"the loss at step {diverged_step} is not a finite number; {advice}"
         )
     end = examine(snapshots[-1], setting)
-    if end.word == "healthy" and start.word != "healthy":
+    if start.word in ("healthy", end.word):
+        return end
+    if end.word == "healthy":
         begun = f"after a start that was {start.word} from layer {start.layer} on"
         return Verdict("healthy", 0, f"{end.sentence}, {begun}")
-    return end
+    cause = f"it began {start.word}, {start.sentence}"
+    return Verdict(end.word, end.layer, f"{end.sentence}; {cause}")
 
 
 def examine(snapshot: Snapshot, setting: Setting) -> Verdict:
@@ -162,7 +166,7 @@ def trend(sizes: Sequence[float]) -> tuple[str, int, str] | None:
     if not all(map(math.isfinite, sizes)):
         held = [math.isfinite(size) and size <= BEGUN * sizes[0] for size in sizes]
         return "exploding", held.index(False), "grow beyond all numbers"
-    if not sizes or sizes[0] < sys.float_info.min:
+    if not sizes or sizes[0] < sys.float_info.min:  # nothing to compare with
         return None
     if min(sizes) < VANISHED * sizes[0]:
         word, begun = "vanishing", [size < sizes[0] / BEGUN for size in sizes]

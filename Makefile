@@ -1,0 +1,37 @@
+# With only Python >= 3.11 and make: `make sweep` and `make test` set up what they need.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: sweep test check format bench screenshots clean
+
+sweep: .venv/installed
+	$(BIN)/python src/train.py -m init=xavier,he,std001
+
+test: .venv/installed
+	$(BIN)/python -m pytest -n auto
+
+check: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/installed
+	$(BIN)/python benchmarks/tracking.py
+
+screenshots: .venv/installed
+	$(BIN)/python docs/screenshots.py
+
+# Removes what make has made and tools have cached, but no run, no picture and no data.
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache src/initlab.egg-info
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("initlab needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[dev]'
+	touch $@

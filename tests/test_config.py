@@ -1,0 +1,182 @@
+"""Every option of every group composes, and every mistake is explained."""
+
+import dataclasses
+import re
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from initlab import config as configs
+from initlab.config import GROUPS, PROJECT, SCHEMAS, ConfigError, build, explain, options, register
+
+OPTIONS = [(group, option) for group in GROUPS for option in options(group)]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def hydra():
+    register()
+    with initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
+        yield
+
+
+def built(*overrides):
+    return build(compose("config", list(overrides)))
+
+
+def mistake(*overrides):
+    """Return what a user reads."""
+    try:
+        built(*overrides)
+    except ConfigError as error:
+        return str(error)
+    except (HydraException, OmegaConfBaseException) as error:
+        return explain(error)
+    pytest.fail(f"{overrides} was accepted")
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_every_option_composes_into_the_object_that_runs(group, option):
+    steps = "0" if option == "gaussian" else "10"
+    config = built(f"{group}={option}", f"train.steps={steps}")
+    assert type(getattr(config, group)) in SCHEMAS[group].values()
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_every_option_says_what_it_is(group, option):
+    text = (PROJECT / "conf" / group / f"{option}.yaml").read_text()
+    comment = re.match(r"(# .+\n)+", text)
+    assert comment
+    assert len(comment.group()) > 40
+
+
+@pytest.mark.parametrize(("group", "name"), [(g, n) for g, names in SCHEMAS.items() for n in names])
+def test_every_schema_has_an_option(group, name):
+    files = (PROJECT / "conf" / group).glob("*.yaml")
+    assert any(f"/schema/{group}@_here_: {name}\n" in file.read_text() for file in files)
+
+
+def test_the_options_are_those_of_the_design():
+    inits = """
+        zeros const001 std1 std01 std001 std0001 xavier xavier_sum xavier_normal xavier_uniform
+        he he_uniform lecun lecun_uniform
+    """
+    assert set(options("init")) >= set(inits.split())
+    assert set(options("activation")) >= {"identity", "sigmoid", "tanh", "relu", "leaky_relu"}
+    assert set(options("optimizer")) >= {"sgd", "momentum", "adagrad", "adam"}
+    assert set(options("model")) >= {"mlp", "mlp_small", "mlp_deep"}
+    assert set(options("data")) == {"digits", "mnist", "fashion_mnist", "gaussian"}
+
+
+# option: (std at fan-in 300 and fan-out 100, uniform or normal), as the design's table says.
+LAWS = {
+    "std1": (1.0, "normal"),
+    "std01": (0.1, "normal"),
+    "std001": (0.01, "normal"),
+    "std0001": (0.001, "normal"),
+    "xavier": ((1 / 300) ** 0.5, "normal"),
+    "xavier_sum": ((1 / 400) ** 0.5, "normal"),
+    "xavier_normal": ((2 / 400) ** 0.5, "normal"),
+    "xavier_uniform": ((2 / 400) ** 0.5, "uniform"),
+    "he": ((2 / 300) ** 0.5, "normal"),
+    "he_uniform": ((2 / 300) ** 0.5, "uniform"),
+    "lecun": ((1 / 300) ** 0.5, "normal"),
+    "lecun_uniform": ((1 / 300) ** 0.5, "uniform"),
+}
+
+
+@pytest.mark.parametrize("option", LAWS)
+def test_an_option_of_init_is_the_law_of_its_name(option):
+    init = built(f"init={option}").init
+    std, distribution = LAWS[option]
+    assert init.exact_std(300, 100) == pytest.approx(std, rel=1e-12)
+    assert getattr(init, "distribution", "normal") == distribution
+
+
+@pytest.mark.parametrize(("option", "value"), [("zeros", 0.0), ("const001", 0.01)])
+def test_an_option_of_init_is_the_constant_of_its_name(option, value):
+    assert built(f"init={option}").init.value == value
+
+
+@pytest.mark.parametrize(
+    ("option", "hidden"), [("mlp", [200, 200]), ("mlp_small", [128]), ("mlp_deep", [100] * 5)]
+)
+def test_an_option_of_model_has_the_sizes_of_the_design(option, hidden):
+    assert built(f"model={option}").model.hidden == hidden
+
+
+# What is typed, and what the message must say.
+MISTAKES = {
+    "init=hee": ["init=hee", "Did you mean he?", "xavier_normal"],
+    "inti=he": ["inti", "Did you mean init", "optimizer"],
+    "optimizer.rl=0.1": ["optimizer.rl", "Did you mean lr?"],
+    "optimizer.lr=abc": ["optimizer.lr", "number", "'abc'"],
+    "optimizer.lr=-1": ["optimizer.lr must be greater than 0; got -1.0"],
+    "optimizer.lr=nan": ["optimizer.lr must be greater than 0; got nan"],
+    "optimizer.lr=inf": ["optimizer.lr must be greater than 0; got inf"],
+    "train.batch_size=0": ["train.batch_size must be at least 1; got 0"],
+    "train.steps=-1": ["train.steps must be at least 0; got -1"],
+    "train.steps=1.5": ["train.steps must be an integer; got 1.5"],
+    "train.snapshots=[2000]": ["train.snapshots", "0 to 1000", "2000"],
+    "train.batching=shufle": ["train.batching must be one of shuffle, random, fixed", "'shufle'"],
+    "train.weight_decay=-1": ["train.weight_decay must be at least 0; got -1"],
+    "train.threads=0": ["train.threads must be at least 1; got 0"],
+    "train=3": ["train must be a group of keys; got 3"],
+    "model.hidden=[]": ["model.hidden", "got []"],
+    "model.hidden=[100,-3]": ["model.hidden", "got [100, -3]"],
+    "model.hidden=5": ["model.hidden must be a list"],
+    "model.hidden=[a]": ["model.hidden[0]", "'a'", "Integer"],
+    "init.mode=fanin": ["init.mode must be one of fan_in, fan_out, fan_avg; got 'fanin'"],
+    "init.scale=-2": ["init.scale must be greater than 0; got -2.0"],
+    "dtype=float16": ["dtype must be one of float32, float64; got 'float16'"],
+    "seed=null": ["seed must be an integer; got null"],
+    "seed=-1": ["seed must be at least 0; got -1"],
+    "tracking.experiment=": ["tracking.experiment must not be empty"],
+    "data=gaussian": ["train.steps must be 0", "labels", "got 1000"],
+    "+zz=1": ["zz", "no key or group"],
+    "+optimizer.rl=1": ["optimizer.rl", "Did you mean lr?"],
+    "~init": ["init: nothing is chosen", "xavier"],
+    "steps": ["'steps'", "key=value"],
+}
+
+
+@pytest.mark.parametrize("typed", MISTAKES)
+def test_a_mistake_is_told_with_the_key_the_value_and_the_choices(typed):
+    message = mistake(typed)
+    for part in MISTAKES[typed]:
+        assert part in message
+    assert "Traceback" not in message
+
+
+def test_a_momentum_beyond_one_is_refused():
+    message = mistake("optimizer=momentum", "optimizer.momentum=1.5")
+    assert message == "optimizer.momentum must be at least 0 and less than 1; got 1.5"
+
+
+def test_a_config_cannot_name_code():
+    assert "init has no key '_target_'" in mistake("+init._target_=os.system")
+
+
+def test_the_help_page_lists_every_option_within_80_columns():
+    page = configs.options_page()
+    for group, option in OPTIONS:
+        line = re.search(rf"^  {group} .*(\n {{14}}.*)*", page, re.MULTILINE)
+        assert line
+        assert re.search(rf"(^| ){option}\*?( |$)", line.group(), re.MULTILINE)
+    template = (PROJECT / "conf" / "hydra" / "help" / "initlab.yaml").read_text()
+    lines = [line[2:] for line in template.splitlines() if line.startswith("  ")]
+    assert max(len(line) for line in lines + page.splitlines()) <= 80
+
+
+@pytest.mark.parametrize("key", ["seed", "dtype", "train", "tracking"])
+def test_the_help_page_names_the_settings(key):
+    template = (PROJECT / "conf" / "hydra" / "help" / "initlab.yaml").read_text()
+    assert f"    {key}" in template
+
+
+def test_the_help_page_names_only_settings_that_exist():
+    template = (PROJECT / "conf" / "hydra" / "help" / "initlab.yaml").read_text()
+    for section, key in re.findall(r"\b(train|tracking)\.(\w+)=", template):
+        schema = type(getattr(built(), section))
+        assert key in [field.name for field in dataclasses.fields(schema)]

@@ -1,0 +1,128 @@
+"""Pictures are square, comparable between runs, and drawn whatever the numbers are."""
+
+import dataclasses
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from initlab import figures
+from initlab.activations import Relu, Tanh
+from initlab.diagnostics import Probe
+from initlab.initializers import Constant, Normal, VarianceScaling
+from initlab.network import MLP
+from initlab.training import Evaluation, Step
+
+
+def snapshot(init, activation=None, hidden=(50, 50, 50), step=0):
+    rng = np.random.default_rng(0)
+    activation = activation or Relu()
+    network = MLP(list(hidden)).build(20, 10, activation, 64, "float32")
+    network.initialize(init, rng)
+    x = rng.standard_normal((64, 20)).astype("float32")
+    probe = Probe(network, x, rng.integers(10, size=64), 10)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return probe.snapshot(step)
+
+
+HE, TINY, HUGE = VarianceScaling(2.0), Normal(0.01), Normal(30.0)
+
+
+@pytest.mark.parametrize("quantity", ["activations", "gradients", "weights"])
+@pytest.mark.parametrize("size", [figures.SMALL, figures.LARGE])
+def test_a_picture_is_square(quantity, size):
+    height, width, depth = figures.pixels(
+        figures.distributions(quantity, snapshot(HE), size=size)
+    ).shape
+    assert height == width == round(size[0] * size[1])
+    assert depth == 3
+
+
+@pytest.mark.parametrize("quantity", ["activations", "gradients", "weights"])
+def test_runs_of_different_inits_share_the_axis(quantity):
+    limits = {
+        figures.distributions(quantity, snapshot(init)).axes[0].get_xlim()
+        for init in (HE, TINY, HUGE, Constant(0.0))
+    }
+    assert len(limits) == 1
+
+
+def texts(figure):
+    return [text.get_text() for text in figure.axes[0].texts]
+
+
+def test_what_lies_beyond_the_axis_is_told():
+    assert all("beyond" in text for text in texts(figures.distributions("weights", snapshot(HUGE))))
+    assert not any("beyond" in t for t in texts(figures.distributions("weights", snapshot(TINY))))
+
+
+def test_zero_gradients_are_told():
+    text = texts(figures.distributions("gradients", snapshot(HE)))[0]
+    assert "zero" in text
+    tanh = figures.distributions("gradients", snapshot(VarianceScaling(1.0), Tanh()))
+    assert not any("zero" in text for text in texts(tanh))
+
+
+def test_layers_stand_from_top_to_bottom_with_their_std():
+    shot = snapshot(HE)
+    figure = figures.distributions("weights", shot)
+    words = sorted(figure.axes[0].texts, key=lambda text: -text.get_position()[1])
+    names = [text.get_text().partition(":")[0] for text in words]
+    assert names == ["layer 1", "layer 2", "layer 3", "output"]
+    for text, std in zip(words, shot.statistics["weight_std"], strict=True):
+        assert f"std {std:.2g}" in text.get_text()
+
+
+def test_a_deep_network_shows_its_first_and_last_layer_among_few():
+    figure = figures.distributions("activations", snapshot(HE, hidden=[20] * 30))
+    names = [text.partition(":")[0] for text in texts(figure)]
+    assert len(names) == 6
+    assert {"layer 1", "layer 30"} <= set(names)
+
+
+def test_the_start_is_drawn_over_the_end():
+    alone = figures.distributions("activations", snapshot(HE, step=9))
+    both = figures.distributions("activations", snapshot(HE, step=9), snapshot(TINY))
+    assert len(both.axes[0].patches) == 2 * len(alone.axes[0].patches)
+    assert both.axes[0].get_title() == "activations at step 9 (line: step 0)"
+
+
+def test_bars_of_a_layer_stay_in_its_room():
+    figure = figures.distributions("activations", snapshot(HE))
+    for place, bars in enumerate(figure.axes[0].patches):
+        heights = bars.get_data().values
+        assert place <= heights.min()
+        assert heights.max() == pytest.approx(place + figures.ROOM)
+
+
+def test_a_network_that_has_overflown_is_still_drawn():
+    shot = snapshot(Normal(1e30))
+    assert not np.isfinite(shot.statistics["unit_std"]).all()
+    for quantity in shot.histograms:
+        assert figures.pixels(figures.distributions(quantity, shot)).shape[0] == 720
+
+
+def steps(losses, **evaluation):
+    found = {"train_accuracy": 0.5, "test_loss": 1.0, "test_accuracy": 0.5} | evaluation
+    return [
+        Step(number, loss, Evaluation(**found) if number % 10 == 0 else None)
+        for number, loss in enumerate(losses)
+    ]
+
+
+def test_the_loss_is_on_a_logarithmic_axis_only_where_it_falls_far():
+    assert figures.loss_curves(steps(np.geomspace(2, 1, 100))).axes[0].get_yscale() == "linear"
+    assert figures.loss_curves(steps(np.geomspace(2, 1e-3, 100))).axes[0].get_yscale() == "log"
+
+
+def test_the_loss_of_every_step_is_drawn_until_it_diverges():
+    losses = [*np.linspace(2, 3, 20), np.inf]
+    lines = figures.loss_curves(steps(losses)).axes[0].lines
+    assert np.array_equal(lines[0].get_ydata(), losses[:20])
+
+
+def test_a_run_without_steps_is_drawn():
+    only = dataclasses.replace(steps([None])[0])
+    figure = figures.loss_curves([only])
+    assert Image.open(io.BytesIO(figures.png(figure))).size == (720, 720)

@@ -1,0 +1,185 @@
+import numpy as np
+import pytest
+
+from initlab.activations import Relu, Tanh
+from initlab.initializers import Normal, VarianceScaling
+from initlab.network import MLP, Parameters
+
+DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def build(hidden=(7, 5), batch=8, dtype=np.float64, seed=0, bias=True, activation=None):
+    network = MLP(list(hidden), bias).build(4, 3, activation or Tanh(), batch, dtype)
+    network.initialize(VarianceScaling(), np.random.default_rng(seed))
+    return network
+
+
+@DTYPES
+def test_parameters_are_views_into_one_vector_weights_before_biases(dtype):
+    network = build(dtype=dtype)
+    parameters = network.parameters
+    assert [*parameters.views] == ["W1", "W2", "W3", "b1", "b2", "b3"]
+    assert parameters.views["W2"].shape == (7, 5)
+    assert parameters.views["b2"].shape == (5,)
+    for p in (parameters, network.gradients):
+        assert p.vector.dtype == dtype
+        assert p.vector.flags.c_contiguous
+        p.vector[...] = np.arange(p.vector.size)
+        laid_out = np.concatenate([view.ravel() for view in p.views.values()])
+        np.testing.assert_array_equal(laid_out, np.arange(p.vector.size))
+        np.testing.assert_array_equal(p.weights, np.arange(4 * 7 + 7 * 5 + 5 * 3))
+        assert all(np.shares_memory(view, p.vector) for view in [*p.views.values(), p.weights])
+    assert not np.shares_memory(parameters.vector, network.gradients.vector)
+
+
+def test_layers_read_and_write_the_views():
+    network = build()
+    for number, layer in enumerate(network.dense, start=1):
+        assert layer.W is network.parameters.views[f"W{number}"]
+        assert layer.b is network.parameters.views[f"b{number}"]
+        assert layer.dW is network.gradients.views[f"W{number}"]
+        assert layer.db is network.gradients.views[f"b{number}"]
+
+
+def test_a_network_without_biases_has_weights_only():
+    parameters = build(bias=False).parameters
+    assert [*parameters.views] == ["W1", "W2", "W3"]
+    assert parameters.weights.size == parameters.vector.size
+
+
+def test_a_copy_of_parameters_is_independent():
+    parameters = build().parameters
+    twin = parameters.copy()
+    np.testing.assert_array_equal(twin.vector, parameters.vector)
+    assert twin.vector.dtype == parameters.vector.dtype
+    twin.views["W1"][...] = 0
+    assert parameters.views["W1"].all()
+    assert twin.views.keys() == parameters.views.keys()
+    assert (twin.vector == 0).sum() >= 4 * 7
+
+
+def test_more_than_nine_layers_keep_their_order():
+    shapes = {f"{kind}{n}": (n,) for n in range(1, 13) for kind in "Wb"}
+    views = Parameters(shapes, np.float32).views
+    assert [*views] == [f"{kind}{n}" for kind in "Wb" for n in range(1, 13)]
+
+
+@DTYPES
+def test_logits_are_those_of_plain_numpy(dtype, rng):
+    network = build(dtype=dtype)
+    network.parameters.vector[...] = rng.normal(size=network.parameters.vector.size)
+    x = rng.normal(size=(8, 4)).astype(dtype)
+    logits = network.forward(x)
+    p = network.parameters.views
+    y1 = np.tanh(x @ p["W1"] + p["b1"])
+    y2 = np.tanh(y1 @ p["W2"] + p["b2"])
+    assert logits.dtype == dtype
+    np.testing.assert_allclose(
+        logits, y2 @ p["W3"] + p["b3"], rtol=1e-4 if dtype == np.float32 else 1e-12
+    )
+
+
+def test_a_smaller_batch_gives_the_same_rows_and_the_gradients_of_those_rows(rng):
+    large, exact = build(batch=8), build(batch=3)
+    x, dlogits = rng.normal(size=(8, 4)), rng.normal(size=(8, 3))
+    large.forward(x)
+    large.backward(dlogits)
+    np.testing.assert_allclose(large.forward(x[:3]), exact.forward(x[:3]), rtol=1e-12)
+    large.backward(dlogits[:3])
+    exact.backward(dlogits[:3])
+    np.testing.assert_allclose(
+        large.gradients.vector, exact.gradients.vector, rtol=1e-12, atol=1e-15
+    )
+
+
+def test_a_network_that_shares_computes_the_same_function_for_other_batch_sizes(rng):
+    network = build(batch=4)
+    twin = network.sharing(9)
+    x = rng.normal(size=(9, 4))
+    parts = [network.forward(part).copy() for part in (x[:4], x[4:8], x[8:])]
+    np.testing.assert_allclose(twin.forward(x), np.concatenate(parts), rtol=1e-12)
+
+
+def test_a_network_that_shares_follows_the_weights(rng):
+    network = build()
+    twin = network.sharing(5)
+    x = rng.normal(size=(5, 4))
+    before = twin.forward(x).copy()
+    network.parameters.vector *= 1.5
+    assert twin.parameters is network.parameters
+    np.testing.assert_allclose(twin.forward(x), network.forward(x), rtol=1e-12)
+    assert not np.allclose(twin.forward(x), before)
+
+
+def test_a_network_that_shares_leaves_gradients_and_buffers_alone(rng):
+    network = build()
+    x, dlogits = rng.normal(size=(8, 4)), rng.normal(size=(8, 3))
+    logits = network.forward(x)
+    network.backward(dlogits)
+    kept = logits.copy(), network.gradients.vector.copy()
+    hidden = [(layer.z.copy(), layer.y.copy(), layer.dz.copy()) for layer in network.hidden]
+
+    twin = network.sharing(6)
+    twin.forward(rng.normal(size=(6, 4)))
+    twin.backward(rng.normal(size=(6, 3)))
+
+    np.testing.assert_array_equal(logits, kept[0])
+    np.testing.assert_array_equal(network.gradients.vector, kept[1])
+    for layer, arrays in zip(network.hidden, hidden, strict=True):
+        for now, before in zip((layer.z, layer.y, layer.dz), arrays, strict=True):
+            np.testing.assert_array_equal(now, before)
+    network.backward(dlogits)  # still that of its own last forward pass
+    np.testing.assert_array_equal(network.gradients.vector, kept[1])
+
+
+@pytest.mark.parametrize(
+    ("hidden", "same"), [([7, 5, 50], ["W1", "W2"]), ([90, 5, 5], ["W3", "W4"])]
+)
+def test_each_layer_draws_from_a_stream_of_its_own(hidden, same):
+    one, other = build(hidden=[7, 5, 5]), build(hidden=hidden)
+    for name in same:
+        np.testing.assert_array_equal(one.parameters.views[name], other.parameters.views[name])
+    assert len({layer.W.flat[0] for layer in one.dense}) == 4
+
+
+def test_initialize_draws_anew_and_sets_biases_to_zero():
+    network = build()
+    network.parameters.vector.fill(9.0)
+    network.initialize(Normal(0.5), np.random.default_rng(0))
+    for name, view in network.parameters.views.items():
+        assert np.count_nonzero(view) == (view.size if name.startswith("W") else 0)
+
+
+def test_the_same_generator_gives_the_same_weights_whatever_the_batch():
+    one, other = build(batch=1, seed=3), build(batch=50, seed=3)
+    np.testing.assert_array_equal(one.parameters.vector, other.parameters.vector)
+    assert not np.array_equal(one.parameters.vector, build(seed=4).parameters.vector)
+
+
+def test_only_the_first_layer_has_no_dx():
+    network = build()
+    assert [layer.dx is None for layer in network.dense] == [True, False, False]
+    assert [layer.dx is None for layer in network.sharing(2).dense] == [True, False, False]
+
+
+def test_the_model_gives_the_hidden_sizes_and_the_activation():
+    network = build(hidden=[9, 8, 7], activation=Relu())
+    assert [(layer.fan_in, layer.fan_out) for layer in network.dense] == [
+        (4, 9),
+        (9, 8),
+        (8, 7),
+        (7, 3),
+    ]
+    assert [layer.activation for layer in network.hidden] == [Relu()] * 3
+
+
+@pytest.mark.parametrize("hidden", [[], [0], [-1], [200, 0]])
+def test_impossible_hidden_sizes_are_refused_and_named(hidden):
+    with pytest.raises(ValueError, match=r"^hidden must be a list of .*; got ") as caught:
+        MLP(hidden)
+    assert str(caught.value).endswith(f"got {hidden}")

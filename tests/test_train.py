@@ -1,0 +1,474 @@
+"""The front door: what a person types, what they read, and what is left in the store."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from mlflow import MlflowClient
+
+import train
+from initlab import losses
+from initlab.config import PROJECT
+
+TRAIN = str(PROJECT / "src" / "train.py")
+
+
+class Lab:
+    """A store of its own, and the command line in this process."""
+
+    def __init__(self, folder, monkeypatch):
+        self.folder = folder
+        self.database = folder / "mlflow.db"
+        self.uri = f"sqlite:///{self.database}"
+        self.outputs = folder / "outputs"
+        self.monkeypatch = monkeypatch
+        self.typed = [
+            f"tracking.uri={self.uri}",
+            f"hydra.run.dir={self.outputs}/run",
+            f"hydra.sweep.dir={self.outputs}/sweep",
+        ]
+
+    def line(self, arguments):
+        """Return the command line: flags, then this lab's own settings, then the test's."""
+        return sorted([*self.typed, *arguments], key=lambda word: not word.startswith("-"))
+
+    def run(self, *arguments):
+        """Return the exit status of `python src/train.py …`."""
+        self.monkeypatch.setattr(sys, "argv", ["src/train.py", *self.line(arguments)])
+        try:
+            return train.run()
+        except SystemExit as end:
+            return end.code
+
+    def start(self, *arguments, **options):
+        """Start the same in a process of its own."""
+        command = [sys.executable, TRAIN, *self.line(arguments)]
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+        )
+
+    @property
+    def client(self):
+        return MlflowClient(self.uri)
+
+    def runs(self):
+        """Return all runs, the oldest first."""
+        ids = [experiment.experiment_id for experiment in self.client.search_experiments()]
+        return self.client.search_runs(ids, order_by=["attributes.start_time ASC"])
+
+    def values(self, run, metric):
+        """Return the values of a metric by step."""
+        history = self.client.get_metric_history(run.info.run_id, metric)
+        assert len({point.step for point in history}) == len(history)
+        return {point.step: point.value for point in sorted(history, key=lambda p: p.step)}
+
+    def artifacts(self, run):
+        """Return the names of the artifacts at the root that are files."""
+        found = self.client.list_artifacts(run.info.run_id)
+        return {file.path for file in found if not file.is_dir}
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory):
+    """Return a database that MLflow has set up, which takes it a second or two."""
+    database = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{database}").search_experiments()
+    return database
+
+
+@pytest.fixture
+def lab(tmp_path, monkeypatch, empty_store):
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # as `run` sets it, so that it is taken back
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    before = signal.getsignal(signal.SIGTERM)
+    yield Lab(tmp_path, monkeypatch)
+    signal.signal(signal.SIGTERM, before)
+
+
+needs_mnist = pytest.mark.skipif(
+    "INITLAB_DATA" not in os.environ, reason="INITLAB_DATA names no folder with mnist"
+)
+
+
+def test_he_and_adam_learn_the_digits_with_the_default_steps(lab):
+    assert lab.run("init=he", "optimizer=adam") == 0
+    (run,) = lab.runs()
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["test/accuracy"] >= 0.95
+
+
+@needs_mnist
+def test_the_default_network_learns_mnist_in_2000_steps(lab):
+    assert lab.run("data=mnist", "model=mlp", "train.steps=2000") == 0
+    (run,) = lab.runs()
+    assert run.data.metrics["test/accuracy"] >= 0.95
+
+
+def test_a_run_leaves_what_the_design_says(lab, capsys):
+    assert lab.run("init=he", "optimizer=adam", "train.steps=250", "optimizer.lr=0.002") == 0
+    (run,) = lab.runs()
+    data = run.data
+
+    assert run.info.run_name == "init=he optimizer=adam train.steps=250 optimizer.lr=0.002"
+    experiment = lab.client.get_experiment(run.info.experiment_id)
+    assert experiment.name == "initlab"
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+
+    choices = {key: data.params[key] for key in train.GROUPS}
+    assert choices == {
+        "init": "he", "activation": "relu", "optimizer": "adam", "model": "mlp", "data": "digits"
+    }  # fmt: skip
+    for key, value in {
+        "init.scale": "2.0",
+        "init.mode": "fan_in",
+        "optimizer.lr": "0.002",
+        "optimizer.beta2": "0.999",
+        "model.hidden": "[200, 200]",
+        "model.bias": "true",
+        "train.steps": "250",
+        "train.snapshots": "null",
+        "seed": "0",
+        "dtype": "float32",
+    }.items():
+        assert data.params[key] == value
+
+    assert list(lab.values(run, "train/loss")) == list(range(250))
+    for metric in ("train/accuracy", "test/loss", "test/accuracy"):
+        assert list(lab.values(run, metric)) == [0, 100, 200, 250]
+    for layers, names in {
+        2: ["unit_mean", "unit_std", "unit_saturated", "unit_dead", "unit_gradient_std"],
+        3: ["weight_std", "weight_gradient_std"],
+    }.items():
+        for name in names:
+            for layer in range(1, layers + 1):
+                assert list(lab.values(run, f"{name}/layer_{layer}")) == [0, 125, 250]
+    assert list(lab.values(run, "update_ratio/layer_3")) == [125, 250]
+    assert len(data.metrics) == 1 + 3 + 5 * 2 + 2 * 3 + 3
+
+    assert lab.artifacts(run) == {
+        "activations.png", "gradients.png", "weights.png", "loss.png",
+        "histograms.npz", "config.yaml", "weights.npz",
+    }  # fmt: skip
+
+    assert data.tags["role"] == "trial"
+    assert data.tags["outcome"] == "finished"
+    assert data.tags["verdict"] == "healthy"
+    assert re.fullmatch("[0-9a-f]{16}", data.tags["fingerprint"])
+    assert "sweep" not in data.tags
+    assert data.tags["command"].endswith(" train.steps=250 optimizer.lr=0.002")
+    assert data.tags["version.python"].startswith(f"{sys.version_info.major}.")
+    assert data.tags["version.numpy"] == np.__version__
+    assert "version.blas" in data.tags
+    assert data.tags["mlflow.note.content"].startswith("healthy: ")
+
+    printed = capsys.readouterr().out
+    assert run.info.run_id in printed
+    assert f"mlflow ui --backend-store-uri {lab.uri}" in printed
+    assert max(map(len, re.sub("http.*|open.*", "", printed).splitlines())) <= 80
+
+
+def test_the_source_revision_is_tagged_where_there_is_one(lab):
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=PROJECT, capture_output=True, text=True)
+    if head.returncode:
+        pytest.skip("the project is not in a git repository")
+    lab.run("train.steps=0")
+    (run,) = lab.runs()
+    assert run.data.tags["mlflow.source.git.commit"] == head.stdout.strip()
+    assert run.data.tags["mlflow.source.git.dirty"] in ("true", "false")
+
+
+def test_the_files_of_a_run_hold_what_they_say(lab):
+    lab.run("train.steps=20", "model=mlp_small", "train.snapshots=[0,7,20]")
+    (run,) = lab.runs()
+    folder = Path(lab.client.download_artifacts(run.info.run_id, "", str(lab.folder)))
+
+    weights = np.load(folder / "weights.npz")
+    assert set(weights) == {f"{when}/{name}" for when in ("initial", "final")
+                            for name in ("W1", "W2", "b1", "b2")}  # fmt: skip
+    assert weights["initial/W1"].shape == (64, 128)
+    std = run.data.metrics["weight_std/layer_1"]
+    assert weights["final/W1"].std() == pytest.approx(std, rel=1e-5)
+
+    histograms = np.load(folder / "histograms.npz")
+    assert histograms["steps"].tolist() == [0, 7, 20]
+    for quantity, layers in {"activations": 1, "gradients": 1, "weights": 2}.items():
+        bins = len(histograms[f"{quantity}/edges"]) - 1
+        assert histograms[f"{quantity}/counts"].shape == (3, layers, bins + 2)
+    assert histograms["weights/counts"][0, 0].sum() == 64 * 128
+
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config["train"]["steps"] == 20
+    assert config["init"] == {"scale": 2.0, "mode": "fan_in", "distribution": "normal"}
+
+
+def test_pictures_of_training_have_a_step_slider(lab):
+    lab.run("train.steps=20")
+    (run,) = lab.runs()
+    names = [file.path for file in lab.client.list_artifacts(run.info.run_id, "images")]
+    for key in ("activations", "gradients"):
+        for step in (0, 10, 20):
+            assert any(re.search(rf"train.{key}\+step\+{step}\+.*\.png", name) for name in names)
+
+
+def test_the_same_command_twice_gives_the_same_losses_to_the_last_bit(lab):
+    for _ in range(2):
+        assert lab.run("train.steps=60", "model=mlp_deep", "optimizer=adam") == 0
+    first, second = (lab.values(run, "train/loss") for run in lab.runs())
+    assert len(first) == 60
+    assert first == second
+    one, other = (run.data.tags["fingerprint"] for run in lab.runs())
+    assert one == other
+
+
+def test_what_changes_the_losses_changes_the_fingerprint(lab):
+    lab.run("train.steps=3")
+    for other in ("seed=1", "init=xavier", "train.threads=2", "data.train_size=200"):
+        lab.run("train.steps=3", other)
+    lab.run("train.steps=3", "tracking.experiment=elsewhere")
+    runs = lab.runs()
+    prints = [run.data.tags["fingerprint"] for run in runs]
+    assert len(set(prints[:5])) == 5
+    assert prints[5] == prints[0]
+
+
+def test_a_run_that_diverges_is_finished_and_says_where(lab, capsys):
+    assert lab.run("init=std1", "model=mlp_deep") == 0
+    (run,) = lab.runs()
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["outcome"] == run.data.tags["verdict"] == "diverged"
+    step = int(run.data.metrics["diverged_step"])
+    assert list(lab.values(run, "train/loss")) == list(range(step))
+    assert f"the loss at step {step} is not a finite number" in capsys.readouterr().out
+
+
+def test_no_number_in_the_store_is_infinite_or_nan(lab):
+    lab.run("init=std1", "model=mlp_deep", "optimizer.lr=1e30")
+    lab.run("init=zeros", "train.steps=10")
+    with sqlite3.connect(lab.database) as store:
+        rows = store.execute("SELECT key, value, is_nan FROM metrics").fetchall()
+    assert len(rows) > 50
+    assert not [row for row in rows if row[2] or abs(row[1]) > 1e300]
+
+
+def test_data_without_labels_show_how_a_signal_travels(lab, capsys):
+    assert lab.run("data=gaussian", "train.steps=0", "model=mlp_deep", "activation=tanh") == 0
+    (run,) = lab.runs()
+    assert run.data.metrics["unit_std/layer_5"] > 0
+    assert "train/loss" not in run.data.metrics
+    assert "gradients.png" not in lab.artifacts(run)
+    assert "healthy" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("init=hee", ["init=hee", "Did you mean he?"]),
+        ("optimizer.lr=-1", ["optimizer.lr must be greater than 0; got -1.0"]),
+        ("train.batch_size=5000", ["train.batch_size must be at most 1437", "data=digits", "5000"]),
+        ("data.train_size=2000", ["data.train_size must be at most 1437", "2000"]),
+        ("data=gaussian", ["train.steps must be 0"]),
+        ("tracking.uri=./mlruns", ["tracking.uri=./mlruns", "sqlite:///"]),
+        ("tracking.uri=sqlite:////dev/null/x.db", ["tracking.uri=", "tracking.enabled=false"]),
+    ],
+)
+def test_a_mistake_opens_no_run_and_leaves_nothing(lab, capsys, typed, words):
+    assert lab.run(typed) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: ")
+    assert "Traceback" not in printed.err
+    for word in words:
+        assert word in printed.err
+    assert lab.runs() == []
+    assert not any(lab.outputs.glob("*/*"))
+
+
+@pytest.mark.parametrize("typed", ["init=he,hee", "optimizer.lr=0.1,-1"])
+def test_a_sweep_with_a_mistake_in_it_does_not_start(lab, capsys, typed):
+    assert lab.run("-m", typed) == 2
+    assert "error: " in capsys.readouterr().err
+    assert lab.runs() == []
+
+
+def test_damaged_data_are_named(lab, capsys, tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for part in ("train", "t10k"):
+        for kind in ("images-idx3", "labels-idx1"):
+            (folder / f"{part}-{kind}-ubyte.gz").write_bytes(b"not gzip")
+    assert lab.run("data=mnist", f"data.root={folder}") == 2
+    error = capsys.readouterr().err
+    assert str(folder / "train-images-idx3-ubyte.gz") in error
+    assert "Traceback" not in error
+    assert lab.runs() == []
+
+
+def test_a_sweep_is_flat_and_tagged(lab):
+    assert lab.run("-m", "init=xavier,he,std001", "train.steps=5") == 0
+    runs = lab.runs()
+    assert [run.data.params["init"] for run in runs] == ["xavier", "he", "std001"]
+    assert {run.data.tags["sweep"] for run in runs} == {"sweep"}
+    assert all("mlflow.parentRunId" not in run.data.tags for run in runs)
+
+
+def test_a_job_that_fails_does_not_stop_the_others_of_a_sweep(lab, capsys):
+    assert lab.run("-m", "data.train_size=50,200", "train.steps=5") == 1
+    assert "train.batch_size must be at most 50" in capsys.readouterr().err
+    (run,) = lab.runs()
+    assert run.info.status == "FINISHED"
+
+
+def fail_after(steps, error, monkeypatch):
+    """Let the loss raise after so many steps."""
+    forward = losses.SoftmaxCrossEntropy.forward
+    calls = iter(range(10**9))
+
+    def failing(self, logits, labels):
+        if next(calls) == steps:
+            raise error
+        return forward(self, logits, labels)
+
+    monkeypatch.setattr(losses.SoftmaxCrossEntropy, "forward", failing)
+
+
+def test_an_exception_leaves_a_failed_run_with_its_traceback(lab, capsys, monkeypatch):
+    fail_after(40, ZeroDivisionError("on purpose"), monkeypatch)
+    assert lab.run("train.eval_every=1000") == 1
+    (run,) = lab.runs()
+    assert run.info.status == "FAILED"
+    path = lab.client.download_artifacts(run.info.run_id, "traceback.txt", str(lab.folder))
+    text = Path(path).read_text()
+    assert "ZeroDivisionError: on purpose" in text
+    assert "in fit" in text
+    assert "ZeroDivisionError: on purpose" in capsys.readouterr().err
+    assert len(lab.values(run, "train/loss")) > 20  # what was measured before is kept
+    assert "loss.png" in lab.artifacts(run)
+
+
+def test_a_store_that_fails_while_training_loses_nothing(lab, capsys, monkeypatch):
+    log_batch = MlflowClient.log_batch
+
+    def failing(self, run_id, metrics=(), params=(), tags=(), **options):
+        if metrics:
+            raise OSError("No space left on device")
+        return log_batch(self, run_id, metrics, params, tags, **options)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", failing)
+    assert lab.run("train.steps=100") == 2
+    printed = capsys.readouterr()
+    assert "No space left on device" in printed.err
+    assert f"files {lab.outputs}/run" in printed.out
+    numbers = (lab.outputs / "run" / "metrics.csv").read_text()
+    assert len(re.findall("train/loss", numbers)) == 100
+    (run,) = lab.runs()
+    assert run.info.status == "FAILED"
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_is_killed_with_what_it_measured(lab, number, status):
+    process = lab.start("train.steps=10000000", "train.eval_every=10000000")
+    query = "SELECT count(*) FROM latest_metrics WHERE key = 'train/loss' AND step > 100"
+    deadline = time.monotonic() + 60
+    seen = 0
+    while not seen and time.monotonic() < deadline:  # losses arrive while it trains
+        time.sleep(0.2)
+        with sqlite3.connect(lab.database) as store:
+            seen = store.execute(query).fetchone()[0]
+    assert seen, process.kill() or process.communicate()
+    process.send_signal(number)
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == status
+    assert "Traceback" not in error
+    run = lab.runs()[-1]
+    assert run.info.status == "KILLED"
+    losses = lab.values(run, "train/loss")
+    assert list(losses) == list(range(len(losses)))
+    assert "activations.png" in lab.artifacts(run)
+
+
+def test_training_without_tracking_never_imports_mlflow(tmp_path):
+    arguments = ["tracking.enabled=false", "train.steps=30", f"hydra.run.dir={tmp_path}/run"]
+    code = (
+        f"import sys; sys.path.insert(0, {str(PROJECT / 'src')!r}); "
+        f"sys.argv = ['train.py', *{arguments}]; import train; status = train.run(); "
+        "print('mlflow' in sys.modules, status)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.endswith("False 0\n"), done.stderr
+    names = {file.name for file in (tmp_path / "run").iterdir()}
+    assert names == {
+        "activations.png", "gradients.png", "weights.png", "loss.png",
+        "histograms.npz", "weights.npz", "metrics.csv", "config.yaml",
+    }  # fmt: skip
+    assert f"files {tmp_path}/run" in done.stdout
+
+
+def test_the_command_works_from_any_folder_and_makes_its_store(lab):
+    lab.database.unlink()
+    process = lab.start("train.steps=3", cwd="/")
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 0, error
+    assert len(lab.runs()) == 1
+
+
+def test_a_server_that_refuses_is_told_before_training(lab, capsys):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    assert lab.run(f"tracking.uri=http://user:secret@127.0.0.1:{port}") == 2
+    error = capsys.readouterr().err
+    assert f"127.0.0.1:{port}: cannot be used: Connection refused" in error
+    assert "secret" not in error
+    assert "tracking.enabled=false" in error
+
+
+def test_a_server_that_never_answers_is_given_up_within_15_seconds(lab, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        threading.Thread(target=lambda: [silent.accept() for _ in range(9)], daemon=True).start()
+        started = time.monotonic()
+        assert lab.run(f"tracking.uri=http://127.0.0.1:{silent.getsockname()[1]}") == 2
+        assert time.monotonic() - started < 15
+    assert "cannot be used" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("state", ["full", "read-only"])
+def test_a_disk_that_cannot_be_written_is_told_before_training(lab, capsys, tmp_path, state):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    options = {"full": "size=64k", "read-only": "ro"}[state]
+    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(disk)]
+    try:
+        mounted = subprocess.run(mount, capture_output=True).returncode == 0
+    except OSError:
+        mounted = False
+    if not mounted:
+        pytest.skip("only root may mount a small disk")
+    try:
+        assert lab.run(f"tracking.uri=sqlite:///{disk}/mlflow.db") == 2
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+    error = capsys.readouterr().err
+    words = {"full": "No space left on device", "read-only": "Read-only file system"}
+    assert words[state] in error
+    assert "Traceback" not in error
+
+
+def test_a_deleted_experiment_is_not_written_to(lab, capsys):
+    lab.run("train.steps=0")
+    (run,) = lab.runs()
+    lab.client.delete_experiment(run.info.experiment_id)
+    capsys.readouterr()
+    assert lab.run("train.steps=0") == 2
+    assert "is deleted" in capsys.readouterr().err

@@ -1,0 +1,330 @@
+import itertools
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from initlab.activations import Relu, Sigmoid, Tanh
+from initlab.data import Digits, Gaussian
+from initlab.diagnostics import Snapshot
+from initlab.initializers import Constant, Normal, VarianceScaling
+from initlab.network import MLP
+from initlab.optimizers import SGD, Adam
+from initlab.training import Training, fit
+from initlab.verdict import Setting, examine, judge
+
+CONF = Path(__file__).parents[1] / "conf"
+DEEP, MLP_2 = [100] * 5, [200, 200]
+SEEDS = pytest.mark.parametrize("seed", [0, 1, 2])
+
+INITS = {
+    "zeros": Constant(0.0),
+    "const001": Constant(0.01),
+    "std1": Normal(1.0),
+    "std001": Normal(0.01),
+    "xavier": VarianceScaling(),
+    "he": VarianceScaling(scale=2.0),
+}
+ACTIVATIONS = {"relu": Relu(), "tanh": Tanh(), "sigmoid": Sigmoid()}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return Digits().load(np.random.default_rng(0))
+
+
+def run(data, init, activation, hidden, seed, optimizer=None, steps=200, dtype=np.float32):
+    """The verdicts at the start and in the end of a training."""
+    optimizer = optimizer or SGD(0.1)
+    setting = Setting(init if isinstance(init, str) else "other", activation, optimizer.lr)
+    init_rng, batch_rng = np.random.default_rng(seed).spawn(2)
+    network = MLP(hidden).build(data.features, data.classes, ACTIVATIONS[activation], 100, dtype)
+    network.initialize(INITS.get(init, init) if isinstance(init, str) else init, init_rng)
+    config = Training(steps=steps, eval_every=max(1, steps), probe_size=500)
+    snapshots, diverged = [], None
+    for step in fit(network, optimizer, data, config, batch_rng):
+        if step.snapshot:
+            snapshots.append(step.snapshot)
+        if step.diverged:
+            diverged = step.number
+    start, end = examine(snapshots[0], setting), judge(snapshots, setting, diverged)
+    for verdict in (start, end):
+        assert_is_sound(verdict, len(hidden))
+    return start, end
+
+
+def assert_is_sound(verdict, depth):
+    """The sentence names the layer, and every remedy in it exists."""
+    for group, name in re.findall(r"\b(init|activation|optimizer|model)=(\w+)", verdict.sentence):
+        assert (CONF / group / f"{name}.yaml").is_file(), verdict
+    assert 0 <= verdict.layer <= depth
+    assert (verdict.layer == 0) == (verdict.word in ("healthy", "diverged"))
+    named = [int(number) for number in re.findall(r"layer (\d+)", verdict.sentence)]
+    assert all(1 <= number <= depth + 1 for number in named), verdict
+    if verdict.layer:
+        assert verdict.layer in named or verdict.layer + 1 in named, verdict
+        assert re.search(r"init=|activation=|lower optimizer.lr", verdict.sentence)
+    assert "nan-fold" not in verdict.sentence
+
+
+@SEEDS
+def test_std001_vanishes_in_a_deep_relu_net_and_he_is_the_remedy(digits, seed):
+    start, end = run(digits, "std001", "relu", DEEP, seed)
+    assert (start.word, start.layer, end.word) == ("vanishing", 1, "vanishing")
+    assert "init=he" in end.sentence
+    assert "shrink" in start.sentence
+
+
+@SEEDS
+def test_std1_explodes_in_a_deep_relu_net_and_diverges(digits, seed):
+    start, end = run(digits, "std1", "relu", DEEP, seed)
+    assert (start.word, start.layer, end.word) == ("exploding", 1, "diverged")
+    assert "init=he" in end.sentence
+    factor = float(re.search(r"grow (\S+)-fold a layer", start.sentence)[1])
+    # √(100 / 2), but √(64 / 2) at the first layer, whose inputs have a mean as well.
+    assert 5 < factor < 8
+
+
+@SEEDS
+@pytest.mark.parametrize("hidden", [MLP_2, DEEP], ids=str)
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid"])
+def test_std1_saturates_bounded_activations(digits, activation, hidden, seed):
+    start, end = run(digits, "std1", activation, hidden, seed)
+    assert (start.word, end.word) == ("saturated", "saturated")
+    assert "init=xavier" in end.sentence
+    assert re.search(r"\d\d% of the activations", end.sentence)
+
+
+@SEEDS
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("init", ["zeros", "const001"])
+def test_constant_weights_stay_symmetric(digits, init, activation, seed):
+    start, end = run(digits, init, activation, MLP_2, seed)
+    assert (start.word, end.word) == ("symmetric", "symmetric")
+    assert start.layer == 1
+
+
+@SEEDS
+def test_a_huge_learning_rate_kills_relus_or_diverges(digits, seed):
+    start, end = run(digits, "he", "relu", MLP_2, seed, SGD(10.0))
+    assert start.word == "healthy"
+    assert end.word in ("dead", "diverged")
+    assert "lower optimizer.lr, now 10" in end.sentence
+
+
+@SEEDS
+@pytest.mark.parametrize("hidden", [MLP_2, DEEP], ids=str)
+@pytest.mark.parametrize(("init", "activation"), [("he", "relu"), ("xavier", "tanh")])
+def test_the_fitting_init_is_healthy_before_and_after(digits, init, activation, hidden, seed):
+    start, end = run(digits, init, activation, hidden, seed, steps=400)
+    assert (start.word, end.word) == ("healthy", "healthy")
+    assert "after a start" not in end.sentence
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_he_is_still_healthy_after_three_thousand_steps_of_adam(digits, seed):
+    _, end = run(digits, "he", "relu", MLP_2, seed, Adam(0.001), steps=3000)
+    assert end.word == "healthy"
+
+
+@SEEDS
+def test_deep_sigmoid_nets_vanish_whatever_the_init(digits, seed):
+    start, _ = run(digits, "xavier", "sigmoid", DEEP, seed, steps=2)
+    assert start.word == "vanishing"
+    assert "init=" not in start.sentence
+    assert "no init keeps them" in start.sentence
+    assert "activation=tanh" in start.sentence
+
+
+@SEEDS
+def test_xavier_is_the_remedy_for_shallow_sigmoid_nets(digits, seed):
+    start, _ = run(digits, "std001", "sigmoid", MLP_2, seed, steps=2)
+    assert start.word == "vanishing"
+    assert "with sigmoid, init=xavier keeps them" in start.sentence
+    start, end = run(digits, "xavier", "sigmoid", MLP_2, seed)
+    assert (start.word, end.word) == ("healthy", "healthy")
+
+
+@SEEDS
+@pytest.mark.parametrize(
+    ("init", "activation", "word"),
+    [
+        ("std001", "relu", "vanishing"),
+        ("std1", "relu", "exploding"),
+        ("std1", "tanh", "saturated"),
+        ("zeros", "tanh", "symmetric"),
+        ("he", "relu", "healthy"),
+        ("xavier", "tanh", "healthy"),
+    ],
+)
+def test_gaussian_inputs_need_no_gradient(init, activation, word, seed):
+    data = Gaussian(samples=300).load(np.random.default_rng(seed))
+    start, end = run(data, init, activation, DEEP, seed, steps=0)
+    assert start == end
+    assert end.word == word
+
+
+def test_weights_beyond_the_range_of_float32_explode(digits):
+    for std in (1e12, 1e20, 3e38, 1e300):
+        start, end = run(digits, Normal(std), "relu", DEEP, 0, steps=3)
+        assert start.word == "exploding"
+        assert end.word == "diverged"
+        assert "step 0 is not a finite number" in end.sentence
+
+
+def test_nan_weights_do_not_pass_for_dead_units(digits):
+    start, _ = run(digits, Poison(), "relu", MLP_2, 0, steps=1)
+    assert (start.word, start.layer) == ("exploding", 1)
+
+
+class Poison(Normal):
+    def __call__(self, rng, fan_in, fan_out):
+        return np.full((fan_in, fan_out), np.nan)
+
+
+def test_one_hidden_unit_is_not_symmetric(digits):
+    start, _ = run(digits, "xavier", "tanh", [1], 0, steps=1)
+    assert start.word == "healthy"
+
+
+HEALTHY = Snapshot(
+    step=0,
+    statistics={
+        "unit_mean": [0.0, 0.0, 0.0],
+        "unit_std": [1.0, 1.0, 1.0],
+        "unit_saturated": [0.0, 0.0, 0.0],
+        "unit_dead": [0.0, 0.0, 0.0],
+        "unit_gradient_std": [1.0, 1.0, 1.0],
+    },
+    signal=[1.0, 1.0, 1.0, 1.0],
+    gradient=[1.0, 1.0, 1.0],
+    asymmetry=[1.0, 1.0, 1.0],
+    histograms={},
+)
+SETTING = Setting("std001", "relu", 0.1)
+
+
+def with_statistic(name, values):
+    return replace(HEALTHY, statistics={**HEALTHY.statistics, name: values})
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "word", "layer"),
+    [
+        (HEALTHY, "healthy", 0),
+        (replace(HEALTHY, asymmetry=[1.0, 1e-7, 1.0]), "symmetric", 2),
+        (with_statistic("unit_dead", [0.4, 0.4, 0.6]), "dead", 3),
+        (with_statistic("unit_saturated", [0.3, 0.5, 0.9]), "saturated", 2),
+        (replace(HEALTHY, signal=[1.0, 0.9, 0.4, 0.01]), "vanishing", 2),
+        (replace(HEALTHY, signal=[1.0, 0.9, 0.4, 0.03]), "healthy", 0),
+        (replace(HEALTHY, signal=[1.0, 1.5, 3.0, 40.0]), "exploding", 2),
+        (replace(HEALTHY, signal=[1.0, 1.5, 3.0, 29.0]), "healthy", 0),
+        (replace(HEALTHY, signal=[2.0, 1.8, 0.8, 0.02]), "vanishing", 2),
+        (replace(HEALTHY, gradient=[0.01, 0.4, 1.0]), "vanishing", 2),
+        (replace(HEALTHY, gradient=[40.0, 1.5, 1.0]), "exploding", 1),
+        (replace(HEALTHY, gradient=[]), "healthy", 0),
+        (replace(HEALTHY, signal=[1.0, 1.0, math.inf, math.nan]), "exploding", 2),
+        (replace(HEALTHY, signal=[1.0, 1.0, 1.0, math.nan]), "exploding", 3),
+        (replace(HEALTHY, signal=[math.nan] * 4), "exploding", 1),
+        (replace(HEALTHY, gradient=[math.nan, math.inf, 1.0]), "exploding", 2),
+        (replace(HEALTHY, gradient=[math.inf] * 3), "exploding", 3),
+        (replace(HEALTHY, signal=[0.0] * 4), "healthy", 0),
+    ],
+)
+def test_the_word_and_the_layer_are_those_of_the_numbers(snapshot, word, layer):
+    verdict = examine(snapshot, SETTING)
+    assert (verdict.word, verdict.layer) == (word, layer)
+    assert_is_sound(verdict, 3)
+
+
+def test_the_illness_of_the_earliest_layer_is_told():
+    ill = replace(
+        with_statistic("unit_dead", [0.0, 0.0, 0.9]),
+        signal=[1.0, 0.9, 0.01, 0.001],
+    )
+    assert examine(ill, SETTING).word == "vanishing"
+    assert examine(replace(ill, asymmetry=[0.0, 1.0, 1.0]), SETTING).word == "symmetric"
+
+
+def test_the_rate_is_that_of_one_layer():
+    halving = replace(HEALTHY, signal=[1.0, 1.0, 0.1, 0.01])
+    assert (
+        "activations shrink 10-fold a layer from layer 2 on" in examine(halving, SETTING).sentence
+    )
+    growing = replace(HEALTHY, gradient=[64.0, 8.0, 1.0])
+    assert "gradients grow 8-fold a layer going back from layer 3" in str(examine(growing, SETTING))
+
+
+def test_a_signal_of_nothing_shrinks_to_nothing():
+    verdict = examine(replace(HEALTHY, signal=[1.0, 1.0, 0.0, 0.0]), SETTING)
+    assert verdict.sentence.startswith("activations shrink to nothing from layer 2 on")
+
+
+def test_a_healthy_end_tells_of_an_ill_start():
+    ill = replace(HEALTHY, signal=[1.0, 0.1, 0.01, 0.001])
+    verdict = judge([ill, HEALTHY], SETTING)
+    assert verdict.word == "healthy"
+    assert "after a start that was vanishing from layer 1 on" in verdict.sentence
+    assert judge([HEALTHY, ill], SETTING).word == "vanishing"
+
+
+def test_an_end_that_is_ill_in_another_way_tells_of_its_start():
+    exploding = replace(HEALTHY, signal=[1.0, 10.0, 100.0, 1000.0])
+    verdict = judge([exploding, with_statistic("unit_dead", [0.9, 0.0, 0.0])], SETTING)
+    assert (verdict.word, verdict.layer) == ("dead", 1)
+    assert "it began exploding, activations grow 10-fold a layer" in verdict.sentence
+    assert "init=he" in verdict.sentence
+
+
+def test_a_run_that_diverged_tells_the_step_and_the_ill_start():
+    ill = replace(HEALTHY, signal=[1.0, 10.0, 100.0, 1000.0])
+    assert str(judge([HEALTHY], SETTING, 7)) == (
+        "diverged: the loss at step 7 is not a finite number; lower optimizer.lr, now 0.1"
+    )
+    verdict = judge([ill, HEALTHY], SETTING, 0)
+    assert verdict.word == "diverged"
+    assert "step 0" in verdict.sentence
+    assert "at the start, activations grow 10-fold a layer" in verdict.sentence
+
+
+@pytest.mark.parametrize(
+    "activation", ["relu", "leaky_relu", "tanh", "sigmoid", "identity", "swish"]
+)
+@pytest.mark.parametrize("init", ["he", "xavier", "std1"])
+def test_every_remedy_exists_and_is_another_than_what_is_in_use(init, activation):
+    setting = Setting(init, activation, 0.1)
+    for ill in (
+        replace(HEALTHY, signal=[1.0, 0.1, 0.01, 0.001]),
+        replace(HEALTHY, gradient=[1e3, 10.0, 1.0]),
+        with_statistic("unit_saturated", [0.9, 0.9, 0.9]),
+        with_statistic("unit_dead", [0.9, 0.9, 0.9]),
+    ):
+        verdict = examine(ill, setting)
+        assert_is_sound(verdict, 3)
+        assert f"init={init} " not in f"{verdict.sentence} "
+        assert f"activation={activation} " not in f"{verdict.sentence} "
+
+
+EXTREMES = [0.0, 5e-324, 1e-310, 1e-200, 1.0, 1e308, math.inf, math.nan]
+
+
+def test_no_number_makes_the_verdict_fail():
+    words = set()
+    for sizes in itertools.product(EXTREMES, repeat=4):
+        for snapshot in (
+            replace(HEALTHY, signal=[*sizes]),
+            replace(HEALTHY, gradient=[*sizes[:3]]),
+            replace(HEALTHY, asymmetry=[*sizes[:3]]),
+            with_statistic("unit_dead", [*sizes[:3]]),
+            with_statistic("unit_saturated", [*sizes[:3]]),
+            with_statistic("unit_gradient_std", [*sizes[:3]]),
+        ):
+            verdict = judge([snapshot, snapshot], SETTING)
+            assert_is_sound(verdict, 3)
+            words.add(verdict.word)
+        if not all(map(math.isfinite, sizes)):
+            assert examine(replace(HEALTHY, signal=[*sizes]), SETTING).word == "exploding"
+    assert words == {"healthy", "symmetric", "dead", "saturated", "vanishing", "exploding"}
