@@ -79,14 +79,6 @@ class Lab:
         return {file.path for file in found if not file.is_dir}
 
 
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory):
-    """Return a database that MLflow has set up, which takes it a second or two."""
-    database = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(f"sqlite:///{database}").search_experiments()
-    return database
-
-
 @pytest.fixture
 def lab(tmp_path, monkeypatch, empty_store):
     shutil.copy(empty_store, tmp_path / "mlflow.db")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -29,8 +29,9 @@ def watch(steps: Iterable[Step], total: int) -> Iterator[Step]:
 
 
 def _bar(steps: Iterable[Step], total: int) -> Iterator[Step]:
+    width = len(f"{total:,}")
     columns = (
-        TextColumn("step {task.completed:,}/{task.total:,}"),
+        TextColumn(f"step {{task.completed:>{width},}}/{{task.total:,}}"),
         BarColumn(bar_width=None),
         TextColumn("{task.fields[numbers]}"),
         TimeRemainingColumn(compact=True),
@@ -38,22 +39,17 @@ def _bar(steps: Iterable[Step], total: int) -> Iterator[Step]:
     # Rich's own refreshing thread would take time from training.
     with Progress(*columns, console=out, auto_refresh=False, transient=True) as progress:
         task = progress.add_task("", total=total, numbers="")
-        accuracy, started, shown = "", time.monotonic(), 0.0
+        accuracy, shown = "", 0.0
         for step in steps:
             if step.evaluation:
-                accuracy = f"test {step.evaluation.test_accuracy:.1%}  "
+                accuracy = f"test {step.evaluation.test_accuracy:<6.1%} "
             now = time.monotonic()
             if now - shown > REFRESH_SECONDS and step.loss is not None:
-                rate = step.number / (now - started)
-                numbers = f"loss {step.loss:.4g}  {accuracy}{rate:,.0f} steps/s"
-                _show(progress, task, step.number, numbers)
+                speed = progress.tasks[task].speed or 0.0
+                numbers = f"loss {step.loss:<8.4g} {accuracy}{speed:>6,.0f} steps/s"
+                progress.update(task, completed=step.number, numbers=numbers, refresh=True)
                 shown = now
             yield step
-
-
-def _show(progress: Progress, task: TaskID, number: int, numbers: str) -> None:
-    progress.update(task, completed=number, numbers=numbers)
-    progress.refresh()
 
 
 def _lines(steps: Iterable[Step], total: int) -> Iterator[Step]:

@@ -1,0 +1,151 @@
+"""A tracker sends in batches, loses nothing, and never leaves a run open."""
+
+import shutil
+
+import pytest
+from mlflow import MlflowClient
+
+from initlab import tracking
+from initlab.record import metrics
+from initlab.tracking import Tracker, TrackingError, open_store
+from initlab.training import Evaluation, Step
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch, empty_store):
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return open_store(f"sqlite:///{tmp_path}/mlflow.db", "lab", tmp_path)
+
+
+@pytest.fixture
+def batches(monkeypatch):
+    """Return the sizes of the batches of metrics that are sent."""
+    sizes = []
+    log_batch = MlflowClient.log_batch
+
+    def counting(self, run_id, metrics=(), **options):
+        sizes.append(len(metrics))
+        return log_batch(self, run_id, metrics, **options)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", counting)
+    return sizes
+
+
+def history(store, tracker, name="train/loss"):
+    found = store.client.get_metric_history(tracker.run_id, name)
+    return {point.step: point.value for point in found}
+
+
+def status(store, tracker):
+    return store.client.get_run(tracker.run_id).info.status
+
+
+def test_losses_are_sent_by_the_thousand(store, batches, monkeypatch):
+    monkeypatch.setattr(tracking, "FLUSH_SECONDS", 1e9)
+    with Tracker(store, "name", {}, {}) as tracker:
+        for number in range(2500):
+            tracker.log(Step(number, float(number)))
+    assert [size for size in batches if size] == [1000, 1000, 500]
+    assert history(store, tracker) == {number: float(number) for number in range(2500)}
+    assert status(store, tracker) == "FINISHED"
+
+
+def test_losses_are_sent_when_two_seconds_have_passed(store, batches, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(tracking.time, "monotonic", lambda: now[0])
+    with Tracker(store, "name", {}, {}) as tracker:
+        for number, now[0] in enumerate([0.0, 1.0, 1.9, 2.1, 3.0, 4.0, 4.2]):
+            tracker.log(Step(number, 1.0))
+        assert batches == [4, 3]
+
+
+def test_hundreds_of_params_are_sent(store):
+    params = {f"key.{number}": str(number) for number in range(250)}
+    with Tracker(store, "name", params, {"role": "trial"}) as tracker:
+        pass
+    run = store.client.get_run(tracker.run_id)
+    assert run.data.params == params
+    assert run.data.tags["role"] == "trial"
+
+
+def log_and_raise(tracker, error):
+    with tracker:
+        tracker.log(Step(0, 1.5))
+        raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [(ValueError("x"), "FAILED"), (KeyboardInterrupt(), "KILLED"), (SystemExit(143), "KILLED")],
+)
+def test_a_run_ends_with_what_was_logged_whatever_happens(store, error, expected):
+    tracker = Tracker(store, "name", {}, {})
+    with pytest.raises(type(error)):
+        log_and_raise(tracker, error)
+    assert status(store, tracker) == expected
+    assert history(store, tracker) == {0: 1.5}
+    files = [file.path for file in store.client.list_artifacts(tracker.run_id)]
+    assert files == (["traceback.txt"] if expected == "FAILED" else [])
+
+
+def test_a_store_that_fails_is_a_tracking_error_and_the_run_is_closed(store, monkeypatch):
+    def failing(*_, **__):
+        raise OSError("gone")
+
+    tracker = Tracker(store, "name", {}, {})
+    monkeypatch.setattr(MlflowClient, "log_batch", failing)
+    with pytest.raises(TrackingError, match="gone"), tracker:
+        tracker.log(Step(0, 1.0))
+    assert status(store, tracker) == "FAILED"
+
+
+def test_a_second_opening_finds_the_experiment(store, tmp_path):
+    again = open_store(store.uri, "lab", tmp_path)
+    assert again.experiment_id == store.experiment_id
+
+
+def test_two_processes_may_make_the_experiment_at_once(store, monkeypatch):
+    real = MlflowClient.get_experiment_by_name
+    answers = iter([None])  # the first look comes too early
+    monkeypatch.setattr(
+        MlflowClient, "get_experiment_by_name", lambda self, name: next(answers, real(self, name))
+    )
+    assert tracking.find_experiment(store.client, "lab", None) == store.experiment_id
+
+
+def test_the_default_store_is_in_the_project(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    store = open_store(None, "lab", tmp_path)
+    assert (tmp_path / "mlflow.db").exists()
+    assert store.command == "mlflow ui"
+    artifacts = store.client.get_experiment(store.experiment_id).artifact_location
+    assert artifacts == f"{(tmp_path / 'mlruns').as_uri()}/lab"
+
+
+def test_the_environment_names_the_store(tmp_path, monkeypatch, empty_store):
+    shutil.copy(empty_store, tmp_path / "elsewhere.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/elsewhere.db")
+    store = open_store(None, "lab", tmp_path / "project")
+    assert (tmp_path / "elsewhere.db").exists()
+    assert store.command == f"mlflow ui --backend-store-uri sqlite:///{tmp_path}/elsewhere.db"
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("http://user:secret@host:5000", "http://user:***@host:5000"),
+        ("postgresql://user:s:e:c@host/db", "postgresql://user:***@host/db"),
+        ("sqlite:///mlflow.db", "sqlite:///mlflow.db"),
+    ],
+)
+def test_a_password_is_never_shown(uri, shown):
+    assert tracking.masked(uri) == shown
+
+
+def test_numbers_that_are_not_finite_are_left_out():
+    step = Step(7, float("inf"), Evaluation(0.5, float("nan"), 0.25))
+    assert dict(metrics(step)) == {
+        "train/accuracy": 0.5, "test/accuracy": 0.25, "diverged_step": 7
+    }  # fmt: skip
