@@ -87,7 +87,7 @@ def train(config: Config, job: Job) -> None:
     )
     network.initialize(config.init, init_stream)
     initial = network.parameters.copy()
-    record = Record()
+    record = Record(job.name)
     tracker = start_tracker(config, job, data) if config.tracking.enabled else None
     console.heading(job.name)
     started = time.perf_counter()
@@ -147,7 +147,7 @@ def show(step: Step, tracker: Tracker) -> None:
 
         for quantity in ("activations", "gradients"):
             if quantity in step.snapshot.histograms:
-                figure = figures.distributions(quantity, step.snapshot, size=figures.SMALL)
+                figure = figures.distributions(quantity, step.snapshot)
                 tracker.log_image(f"train/{quantity}", figures.pixels(figure), step.number)
 
 

@@ -30,13 +30,8 @@ HE, TINY, HUGE = VarianceScaling(2.0), Normal(0.01), Normal(30.0)
 
 
 @pytest.mark.parametrize("quantity", ["activations", "gradients", "weights"])
-@pytest.mark.parametrize("size", [figures.SMALL, figures.LARGE])
-def test_a_picture_is_square(quantity, size):
-    height, width, depth = figures.pixels(
-        figures.distributions(quantity, snapshot(HE), size=size)
-    ).shape
-    assert height == width == round(size[0] * size[1])
-    assert depth == 3
+def test_a_picture_is_square(quantity):
+    assert figures.pixels(figures.distributions(quantity, snapshot(HE))).shape == (480, 480, 3)
 
 
 @pytest.mark.parametrize("quantity", ["activations", "gradients", "weights"])
@@ -100,7 +95,7 @@ def test_a_network_that_has_overflown_is_still_drawn():
     shot = snapshot(Normal(1e30))
     assert not np.isfinite(shot.statistics["unit_std"]).all()
     for quantity in shot.histograms:
-        assert figures.pixels(figures.distributions(quantity, shot)).shape[0] == 720
+        assert figures.pixels(figures.distributions(quantity, shot)).shape[0] == 480
 
 
 def steps(losses, **evaluation):
@@ -122,7 +117,13 @@ def test_the_loss_of_every_step_is_drawn_until_it_diverges():
     assert np.array_equal(lines[0].get_ydata(), losses[:20])
 
 
+def test_the_name_of_the_run_stands_above_and_a_long_one_is_cut():
+    for name, shown in {"init=he": "init=he", "x" * 60: "x" * figures.LONGEST + "…"}.items():
+        figure = figures.distributions("weights", snapshot(HE), name=name)
+        assert [text.get_text() for text in figure.texts] == [shown]
+
+
 def test_a_run_without_steps_is_drawn():
     only = dataclasses.replace(steps([None])[0])
     figure = figures.loss_curves([only])
-    assert Image.open(io.BytesIO(figures.png(figure))).size == (720, 720)
+    assert Image.open(io.BytesIO(figures.png(figure))).size == (480, 480)

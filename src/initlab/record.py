@@ -40,9 +40,10 @@ def metrics(step: Step) -> Iterator[tuple[str, float]]:
 
 
 class Record:
-    """All steps of a run, in order."""
+    """All steps of a run, in order, and its name."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "") -> None:
+        self.name = name
         self.steps: list[Step] = []
 
     def add(self, step: Step) -> None:
@@ -100,10 +101,10 @@ class Record:
             start, now = self.snapshots[0], self.snapshots[-1]
             for quantity in now.histograms:
                 before = start if now is not start else None
-                picture = figures.distributions(quantity, now, before)
+                picture = figures.distributions(quantity, now, before, self.name)
                 yield f"{quantity}.png", figures.png(picture)
         if self.evaluation:
-            yield "loss.png", figures.png(figures.loss_curves(self.steps))
+            yield "loss.png", figures.png(figures.loss_curves(self.steps, self.name))
 
     def histograms(self) -> dict[str, NDArray[Any]]:
         """Return steps (S,) and, for each quantity, edges (K+1,) and counts (S, L, K+2)."""
