@@ -1,6 +1,6 @@
 """What recording costs: the same training with and without tracking, in turn, in one process.
 
-    python benchmarks/tracking.py [--rounds 3] [setting=value ...]
+    python benchmarks/tracking.py [--rounds 5] [setting=value ...]
 
 The default is 10,000 steps of model=mlp on data=mnist. Start-up is left out: everything is imported
 and the store, a new SQLite database in a temporary folder, opened before the first round.
@@ -30,8 +30,8 @@ from initlab.config import GROUPS, PROJECT, build, flatten  # noqa: E402
 DEFAULTS = ["data=mnist", "train.steps=10000"]
 
 
-def seconds(settings: list[str], folder: Path) -> float:
-    """Train once and return the wall-clock time from the config to the closed run."""
+def seconds(settings: list[str], folder: Path) -> tuple[float, float]:
+    """Train once; return wall-clock and processor time from the config to the closed run."""
     composed = compose("config", settings)
     content = OmegaConf.to_container(composed, resolve=True)
     job = train.Job(
@@ -43,16 +43,16 @@ def seconds(settings: list[str], folder: Path) -> float:
         sweep=None,
     )
     config = build(composed)
-    started = time.perf_counter()
+    wall, processor = time.perf_counter(), time.process_time()
     with contextlib.redirect_stdout(io.StringIO()):
         train.train(config, job)
-    return time.perf_counter() - started
+    return time.perf_counter() - wall, time.process_time() - processor
 
 
 def main() -> None:
     """Time the rounds and print the ratio."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("settings", nargs="*", default=DEFAULTS, metavar="setting=value")
     arguments = parser.parse_args()
     with (
@@ -64,15 +64,21 @@ def main() -> None:
         plain = ["tracking.enabled=false"]
         for warm_up in (store, plain):
             seconds([*arguments.settings, *warm_up, "train.steps=1"], folder)
-        ratios = []
         print(" ".join(arguments.settings))
-        print("round   tracked   without   ratio")
+        print("             wall clock             processor")
+        print("round   tracked  without  ratio   tracked  without  ratio")
+        ratios = []
         for number in range(1, arguments.rounds + 1):
             tracked = seconds([*arguments.settings, *store], folder)
             without = seconds([*arguments.settings, *plain], folder)
-            ratios.append(tracked / without)
-            print(f"{number:>5}  {tracked:>6.2f} s  {without:>6.2f} s   {ratios[-1]:.3f}")
-        print(f"recording costs {statistics.median(ratios) - 1:+.1%} of the training time (median)")
+            ratios.append([a / b for a, b in zip(tracked, without, strict=True)])
+            cells = [f"{a:7.2f}  {b:7.2f}  {a / b:.3f}" for a, b in zip(tracked, without)]
+            print(f"{number:>5}   {'   '.join(cells)}", flush=True)
+        for name, values in zip(("wall clock", "processor"), zip(*ratios)):
+            print(
+                f"recording costs {statistics.median(values) - 1:+.1%} of the training time by "
+                f"{name} (median; {min(values) - 1:+.1%} to {max(values) - 1:+.1%})"
+            )
 
 
 if __name__ == "__main__":

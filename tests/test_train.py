@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import yaml
 from mlflow import MlflowClient
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import train
 from initlab import losses
@@ -320,6 +321,22 @@ def test_a_job_that_fails_does_not_stop_the_others_of_a_sweep(lab, capsys):
     assert "train.batch_size must be at most 50" in capsys.readouterr().err
     (run,) = lab.runs()
     assert run.info.status == "FINISHED"
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_run_has_the_threads_it_asks_for(lab, monkeypatch, threads):
+    seen = set()
+    forward = losses.SoftmaxCrossEntropy.forward
+
+    def looking(self, logits, labels):
+        pools = threadpool_info()
+        seen.update(pool["num_threads"] for pool in pools if pool["user_api"] == "blas")
+        return forward(self, logits, labels)
+
+    monkeypatch.setattr(losses.SoftmaxCrossEntropy, "forward", looking)
+    with threadpool_limits(4, "blas"):  # as if numpy had taken what the machine has
+        assert lab.run("train.steps=2", f"train.threads={threads}") == 0
+    assert seen == {threads}
 
 
 def fail_after(steps, error, monkeypatch):
