@@ -34,7 +34,7 @@ OWNERS = {
     "hydra": {"train", "initlab.config", "initlab.sweep", "hydra_plugins.*"},
     "omegaconf": {"train", "initlab.config", "initlab.sweep", "hydra_plugins.*"},
     "sklearn": {"initlab.data"},
-    "pooch": {"initlab.data", "initlab.idx"},
+    "pooch": {"initlab.cache", "initlab.idx"},
 }
 # What numpy.random offers besides draws from its global generator.
 OWN_GENERATORS = {
@@ -90,12 +90,12 @@ def test_numerics_import_numpy_and_each_other_alone(name):
     assert own <= NUMERICS | {"data"}
 
 
-@pytest.mark.parametrize("name", ["data", "idx"])
+@pytest.mark.parametrize("name", ["data", "idx", "cache"])
 def test_reading_data_imports_numpy_alone_until_it_is_needed(name):
     names = [*imports(at_module_level(parse(f"initlab.{name}")))]
     assert foreign(names) <= {"numpy", "initlab"}
     own = {dotted.split(".")[1] for dotted in names if package(dotted) == "initlab"}
-    assert own <= {"checks", "arrays", "idx"}
+    assert own <= {"checks", "arrays", "idx", "cache"}
 
 
 @pytest.mark.parametrize(("library", "owners"), OWNERS.items(), ids=OWNERS)

@@ -1,19 +1,11 @@
-"""Data: the examples a network reads, decoded once into a cache and memory-mapped from then on.
-
-The cache lies in the user's cache folder (`XDG_CACHE_HOME` moves it) under `initlab/decoded`, one
-folder a source, and may be deleted at any time.
-"""
+"""Data: the examples a network reads."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import logging
 import os
-import shutil
-import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,13 +15,9 @@ from numpy.typing import NDArray
 
 from initlab import checks, idx
 from initlab.arrays import Labels
+from initlab.cache import Contents, NamedArray, cached, short_hash, user_folder
 
 ARRAYS = ["train_x", "train_labels", "test_x", "test_labels"]
-LAYOUT = 1  # of the cache; to be raised when what is stored changes
-
-NamedArray = tuple[str, NDArray[Any]]
-
-log = logging.getLogger(__name__)
 
 
 class DataError(Exception):
@@ -100,8 +88,9 @@ class Digits(Dataset):
     def load(self, rng: np.random.Generator) -> Data:
         from importlib.metadata import version
 
-        contents = _cached("digits", f"scikit-learn {version('scikit-learn')}", _read_digits)
-        return contents.data(1 / 16, self.train_size)
+        source = f"scikit-learn {version('scikit-learn')}"
+        contents = cached("digits", source, ARRAYS, _read_digits)
+        return _data(contents, 1 / 16, self.train_size)
 
 
 @dataclass
@@ -141,19 +130,19 @@ class IdxFiles(Dataset):
 
         stats = [(file, (root / file).stat()) for file in idx.FILES]
         source = str([(file, stat.st_size, stat.st_mtime_ns) for file, stat in stats])
-        kind = f"{self.name}-{_hash(str(root))}"
+        kind = f"{self.name}-{short_hash(str(root))}"
         try:
-            contents = _cached(kind, source, lambda: idx.read_set(root))
+            contents = cached(kind, source, ARRAYS, lambda: idx.read_set(root))
         except idx.IdxError as error:
             raise DataError(f"{error}\n{self._remedy()}") from error
-        return contents.data(1 / 255, self.train_size)
+        return _data(contents, 1 / 255, self.train_size)
 
     def folder(self) -> Path:
         """Return `root`, else $INITLAB_DATA/name, else a folder in the user's cache."""
         parent = os.environ.get("INITLAB_DATA")
         if self.root is not None:
             return Path(self.root).expanduser()
-        return (Path(parent).expanduser() if parent else _user_cache()) / self.name
+        return (Path(parent).expanduser() if parent else user_folder()) / self.name
 
     def _remedy(self) -> str:
         if not self.mirrors:
@@ -213,102 +202,17 @@ def _read_digits() -> Iterator[NamedArray]:
         yield f"{part}_labels", digits.target[rows].astype(np.int64)
 
 
-@dataclass(frozen=True, eq=False)
-class _Contents:
-    """The arrays of a data set by name, and `about` each its dtype, shape and SHA-256."""
-
-    arrays: dict[str, NDArray[Any]]
-    about: dict[str, Any]
-
-    def data(self, scale: float, train_size: int | None) -> Data:
-        train_x, train_labels, test_x, test_labels = (self.arrays[name] for name in ARRAYS)
-        if train_size is not None and train_size > len(train_x):
-            raise DataError(
-                f"data.train_size must be at most {len(train_x)}, the number of training examples; "
-                f"got {train_size}"
-            )
-        return Data(
-            train=Samples(train_x, train_labels, scale).first(train_size or len(train_x)),
-            test=Samples(test_x, test_labels, scale),
-            features=train_x.shape[-1],
-            classes=int(train_labels.max()) + 1,
-            sha256=hashlib.sha256(json.dumps(self.about).encode()).hexdigest(),
+def _data(contents: Contents, scale: float, train_size: int | None) -> Data:
+    train_x, train_labels, test_x, test_labels = (contents.arrays[name] for name in ARRAYS)
+    if train_size is not None and train_size > len(train_x):
+        raise DataError(
+            f"data.train_size must be at most {len(train_x)}, the number of training examples; "
+            f"got {train_size}"
         )
-
-
-def _cached(kind: str, source: str, read: Callable[[], Iterable[NamedArray]]) -> _Contents:
-    """Return what `read` yields, from the cache if it has been read before.
-
-    `source` is what the arrays depend on; the cache keeps only the latest of each `kind`. Where
-    the cache cannot be written, the arrays are read into memory.
-    """
-    folder = _user_cache() / "decoded" / kind / _hash(f"{LAYOUT} {source}")
-    contents = _open(folder)
-    if contents is None:
-        try:
-            _store(folder, read())
-        except OSError as error:
-            log.warning("the data are decoded in every run: cannot write the cache (%s)", error)
-        contents = _open(folder)
-    return contents or _in_memory(read())
-
-
-def _user_cache() -> Path:
-    import pooch  # type: ignore[import-untyped]
-
-    return Path(pooch.os_cache("initlab"))
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _about(array: NDArray[Any]) -> dict[str, Any]:
-    sha256 = hashlib.sha256(array.reshape(-1).data).hexdigest()
-    return {"dtype": array.dtype.str, "shape": list(array.shape), "sha256": sha256}
-
-
-def _open(folder: Path) -> _Contents | None:
-    """Map the arrays stored in `folder`; None where one is absent, cut short or another."""
-    try:
-        about = json.loads((folder / "about.json").read_text())
-        arrays = {}
-        for name in ARRAYS:
-            # A view as a plain array, because indexing a memmap costs more.
-            array = np.load(folder / f"{name}.npy", mmap_mode="r").view(np.ndarray)
-            if [array.dtype.str, list(array.shape)] != [about[name]["dtype"], about[name]["shape"]]:
-                return None
-            arrays[name] = array
-    except (OSError, EOFError, ValueError, KeyError, TypeError):
-        return None
-    return _Contents(arrays, about)
-
-
-def _store(folder: Path, arrays: Iterable[NamedArray]) -> None:
-    """Write `folder` all at once, whatever other processes do, and drop its older siblings."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    decoded = folder.parents[1]
-    with tempfile.TemporaryDirectory(dir=decoded, ignore_cleanup_errors=True) as scratch:
-        entry = Path(scratch, "entry")
-        entry.mkdir()
-        about = {}
-        for name, array in arrays:
-            np.save(entry / f"{name}.npy", array)
-            about[name] = _about(array)
-        (entry / "about.json").write_text(json.dumps(about))
-        try:
-            entry.rename(folder)
-        except OSError:  # another process was first, or a damaged entry is in the way
-            if _open(folder) is None:
-                folder.rename(Path(scratch, "damaged"))
-                entry.rename(folder)
-    for other in folder.parent.iterdir():
-        if other != folder:
-            shutil.rmtree(other, ignore_errors=True)
-
-
-def _in_memory(named: Iterable[NamedArray]) -> _Contents:
-    arrays = dict(named)
-    for array in arrays.values():
-        array.flags.writeable = False
-    return _Contents(arrays, {name: _about(array) for name, array in arrays.items()})
+    return Data(
+        train=Samples(train_x, train_labels, scale).first(train_size or len(train_x)),
+        test=Samples(test_x, test_labels, scale),
+        features=train_x.shape[-1],
+        classes=int(train_labels.max()) + 1,
+        sha256=contents.sha256,
+    )
