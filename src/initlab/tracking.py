@@ -31,6 +31,7 @@ from initlab.training import Step
 from initlab.verdict import Verdict
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # a lab on a laptop does not phone home
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # we say it ourselves
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
@@ -186,6 +187,7 @@ class Tracker:
         self.client = store.client
         self.pending: list[tuple[str, float, int, int]] = []
         self.flushed = time.monotonic()
+        self.failure: TrackingError | None = None
         with explained(store.uri):
             run = self.client.create_run(store.experiment_id, tags=tags, run_name=name)
             self.run_id: str = run.info.run_id
@@ -209,7 +211,7 @@ class Tracker:
 
     def flush(self) -> None:
         """Send what is pending."""
-        with explained(self.store.uri):
+        with self.talking():
             while batch := self.pending[:MOST_METRICS]:
                 self.client.log_batch(self.run_id, [Metric(*entry) for entry in batch])
                 del self.pending[: len(batch)]
@@ -217,17 +219,17 @@ class Tracker:
 
     def log_image(self, key: str, image: NDArray[np.uint8], step: int) -> None:
         """Log a picture (height, width, 3) that the chart page shows by step."""
-        with explained(self.store.uri):
+        with self.talking():
             self.client.log_image(self.run_id, image, key=key, step=step, synchronous=True)
 
     def log_text(self, text: str, file: str) -> None:
         """Log a text as an artifact."""
-        with explained(self.store.uri):
+        with self.talking():
             self.client.log_text(self.run_id, text, file)
 
     def log_files(self, folder: Path) -> None:
         """Log all files of a folder as artifacts at the root."""
-        with explained(self.store.uri):
+        with self.talking():
             self.client.log_artifacts(self.run_id, str(folder))
 
     def conclude(self, outcome: str, verdict: Verdict | None) -> None:
@@ -235,8 +237,23 @@ class Tracker:
         tags = {"outcome": outcome}
         if verdict:
             tags |= {"verdict": verdict.word, "mlflow.note.content": str(verdict)}
-        with explained(self.store.uri):
+        with self.talking():
             self.client.log_batch(self.run_id, tags=[RunTag(*item) for item in tags.items()])
+
+    @contextlib.contextmanager
+    def talking(self) -> Iterator[None]:
+        """Raise `TrackingError` if the store fails, and from then on without asking it again.
+
+        MLflow tries for minutes before it gives up on a server, which is right, but once.
+        """
+        if self.failure:
+            raise self.failure
+        try:
+            with explained(self.store.uri):
+                yield
+        except TrackingError as error:
+            self.failure = error
+            raise
 
     def __enter__(self) -> Tracker:
         return self
@@ -247,28 +264,23 @@ class Tracker:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        status = "FINISHED"
+        if kind is not None:
+            status = "FAILED" if issubclass(kind, Exception) else "KILLED"
         with undisturbed():
-            if kind is None:
-                self.end("FINISHED")
-            elif issubclass(kind, TrackingError):  # the store fails; the first reason is the best
-                with contextlib.suppress(TrackingError):
-                    self.end("FAILED")
-            elif issubclass(kind, Exception):
-                self.log_text("".join(traceback.format_exception(error)), "traceback.txt")
-                self.end("FAILED")
-            else:
-                self.end("KILLED")
-
-    def end(self, status: str) -> None:
-        """Send what is pending and set the status."""
-        try:
-            self.flush()
-        except TrackingError:
-            status = "FAILED"
-            raise
-        finally:
-            with explained(self.store.uri):
-                self.client.set_terminated(self.run_id, status)
+            try:
+                if status == "FAILED":
+                    self.log_text("".join(traceback.format_exception(error)), "traceback.txt")
+                self.flush()
+            except TrackingError:
+                status = "FAILED"
+            try:
+                with explained(self.store.uri), quick_and_quiet():
+                    self.client.set_terminated(self.run_id, status)
+            except TrackingError as unreachable:
+                self.failure = self.failure or unreachable
+        if kind is None and self.failure:
+            raise self.failure
 
 
 @contextlib.contextmanager
