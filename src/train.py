@@ -25,8 +25,9 @@ from omegaconf.errors import OmegaConfBaseException
 from threadpoolctl import threadpool_limits
 
 from initlab import console, provenance
+from initlab.checks import UserError
 from initlab.config import GROUPS, PROJECT, Config, ConfigError, build, explain, flatten, register
-from initlab.data import Data, DataError
+from initlab.data import Data
 from initlab.network import Parameters
 from initlab.record import Record
 from initlab.training import Step, fit
@@ -74,7 +75,8 @@ class Job:
 def train(config: Config, job: Job) -> None:
     """Run one training from config to record.
 
-    Raises DataError and TrackingError before anything is trained or recorded.
+    Raises a `UserError` before anything is trained or recorded if the data or the store cannot be
+    had or do not go with the config.
     """
     init_stream, batch_stream, data_stream = np.random.default_rng(config.seed).spawn(3)
     data = config.data.load(data_stream)
@@ -89,15 +91,18 @@ def train(config: Config, job: Job) -> None:
     network.initialize(config.init, init_stream)
     initial = network.parameters.copy()
     record = Record(job.name)
-    tracker = start_tracker(config, job, data) if config.tracking.enabled else None
-    # MLflow makes many small objects; at each ten thousand, Python would search all that was ever
-    # imported for garbage, which doubles the time that recording takes.
-    gc.freeze()
+    tracker = make_tracker(config, job, data) if config.tracking.enabled else None
+    if not gc.get_freeze_count():
+        # MLflow makes many small objects, and Python would search all that was ever imported for
+        # garbage each time, which doubles what recording costs.
+        gc.freeze()
     console.heading(job.name)
     started = time.perf_counter()
 
     with tracker or contextlib.nullcontext():
         try:
+            if tracker:
+                tracker.log_text(job.yaml, "config.yaml")
             with threadpool_limits(config.train.threads, user_api="blas"):
                 steps = fit(network, config.optimizer, data, config.train, batch_stream)
                 for step in console.watch(steps, config.train.steps):
@@ -119,23 +124,20 @@ def train(config: Config, job: Job) -> None:
         console.kept(job.folder)
 
 
-def start_tracker(config: Config, job: Job, data: Data) -> Tracker:
-    """Open the run's record in the store."""
+def make_tracker(config: Config, job: Job, data: Data) -> Tracker:
+    """Return the run's record in a store that has been tried; `with` opens it."""
     from initlab.tracking import Tracker, open_store
 
     store = open_store(config.tracking.uri, config.tracking.experiment, PROJECT)
-    hidden = ("tracking.", "data.mirrors", "data.sha256", "data.timeout")
-    settings = {key: value for key, value in job.settings.items() if not key.startswith(hidden)}
+    settings = provenance.essential(job.settings)
+    params = job.choices | {key: plain(value) for key, value in settings.items()}
     tags = provenance.tags(PROJECT) | {
         "role": "trial",
         "fingerprint": provenance.fingerprint(job.settings, data.sha256),
     }
     if job.sweep:
         tags["sweep"] = job.sweep
-    params = job.choices | {key: plain(value) for key, value in settings.items()}
-    tracker = Tracker(store, job.name, params, tags)
-    tracker.log_text(job.yaml, "config.yaml")
-    return tracker
+    return Tracker(store, job.name, params, tags)
 
 
 def plain(value: Any) -> str:
@@ -208,7 +210,7 @@ def main(composed: DictConfig) -> None:
 
 def report(error: Exception) -> int:
     """Print an error: a message for a mistake, a traceback for a defect. Return the status."""
-    if isinstance(error, (ConfigError, DataError)) or type(error).__name__ == "TrackingError":
+    if isinstance(error, UserError):
         console.error(str(error))
         return 2
     if isinstance(error, (HydraException, OmegaConfBaseException)):

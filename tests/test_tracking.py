@@ -100,6 +100,37 @@ def test_a_store_that_fails_is_a_tracking_error_and_the_run_is_closed(store, mon
     assert status(store, tracker) == "FAILED"
 
 
+@pytest.mark.parametrize(
+    ("error", "expected"), [(OSError("gone"), "FAILED"), (KeyboardInterrupt(), "KILLED")]
+)
+def test_a_run_that_cannot_begin_is_closed(store, monkeypatch, error, expected):
+    def failing(*_, **__):
+        raise error
+
+    monkeypatch.setattr(MlflowClient, "log_batch", failing)
+    tracker = Tracker(store, "name", {"seed": "0"}, {})
+    with pytest.raises((TrackingError, KeyboardInterrupt)):
+        tracker.__enter__()
+    assert status(store, tracker) == expected
+
+
+def test_a_store_that_failed_once_is_not_asked_again(store, monkeypatch):
+    asked = []
+
+    def failing(*_, **__):
+        asked.append(1)
+        raise OSError("gone")
+
+    with Tracker(store, "name", {}, {}) as tracker:
+        tracker.log(Step(0, 1.0))
+    monkeypatch.setattr(MlflowClient, "log_batch", failing)
+    tracker.log(Step(1, 1.0))
+    for _ in range(3):
+        with pytest.raises(TrackingError, match="gone"):
+            tracker.flush()
+    assert asked == [1]
+
+
 def test_a_second_opening_finds_the_experiment(store, tmp_path):
     again = open_store(store.uri, "lab", tmp_path)
     assert again.experiment_id == store.experiment_id

@@ -10,6 +10,10 @@ import math
 from collections.abc import Iterable
 
 
+class UserError(Exception):
+    """What the user can mend; the message is all that they need, of one line or several."""
+
+
 def positive(name: str, value: float) -> None:
     """Refuse anything but a finite number above zero."""
     if not (math.isfinite(value) and value > 0):

@@ -60,7 +60,7 @@ SCHEMAS: dict[str, dict[str, type]] = {
 }
 
 
-class ConfigError(Exception):
+class ConfigError(checks.UserError):
     """A mistake in a setting; the message names the key, the value and the choices."""
 
 

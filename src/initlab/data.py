@@ -20,8 +20,8 @@ from initlab.cache import Contents, NamedArray, cached, short_hash, user_folder
 ARRAYS = ["train_x", "train_labels", "test_x", "test_labels"]
 
 
-class DataError(Exception):
-    """Data that cannot be had; the message, often of several lines, is for the user."""
+class DataError(checks.UserError):
+    """Data that cannot be had."""
 
 
 @dataclass(frozen=True, eq=False)

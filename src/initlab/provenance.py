@@ -16,18 +16,21 @@ import numpy as np
 
 import initlab
 
-# What a run's losses do not depend on.
-NOT_FINGERPRINTED = ("tracking.", "data.root", "data.mirrors", "data.sha256", "data.timeout")
+# Where things are and how they are fetched, which no number depends on.
+INCIDENTAL = ("tracking.", "data.root", "data.mirrors", "data.sha256", "data.timeout")
+
+
+def essential(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings, by dotted key, that the numbers of a run depend on."""
+    return {key: value for key, value in settings.items() if not key.startswith(INCIDENTAL)}
 
 
 def fingerprint(settings: dict[str, Any], data_sha256: str) -> str:
-    """Return a hash that is equal for runs with equal losses.
+    """Return a hash that is equal for runs that record the same numbers.
 
-    settings: the config by dotted key. It covers what changes the numbers: the settings, the
-    contents of the data, and the version of initlab.
+    It covers the essential settings, the contents of the data, and the version of initlab.
     """
-    kept = {key: value for key, value in settings.items() if not key.startswith(NOT_FINGERPRINTED)}
-    content = json.dumps([kept, data_sha256, initlab.__version__], sort_keys=True)
+    content = json.dumps([essential(settings), data_sha256, initlab.__version__], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 

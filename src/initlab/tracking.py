@@ -14,6 +14,7 @@ import shlex
 import signal
 import socket
 import sqlite3
+import sys
 import tempfile
 import time
 import traceback
@@ -26,6 +27,7 @@ from urllib.parse import quote, urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
+from initlab.checks import UserError
 from initlab.record import metrics
 from initlab.training import Step
 from initlab.verdict import Verdict
@@ -45,8 +47,8 @@ CONNECT_SECONDS = 5.0
 SPARE_BYTES = 4 << 20  # what must fit on the disk before a run begins
 
 
-class TrackingError(Exception):
-    """The store cannot be reached or written; the message is for the user."""
+class TrackingError(UserError):
+    """The store cannot be reached or written."""
 
 
 @dataclass(frozen=True)
@@ -184,17 +186,13 @@ class Tracker:
     ) -> None:
         self.store = store
         self.name = name
+        self.params = params
+        self.tags = tags
         self.client = store.client
+        self.run_id = ""
         self.pending: list[tuple[str, float, int, int]] = []
         self.flushed = time.monotonic()
         self.failure: TrackingError | None = None
-        with explained(store.uri):
-            run = self.client.create_run(store.experiment_id, tags=tags, run_name=name)
-            self.run_id: str = run.info.run_id
-            entries = [Param(key, value) for key, value in params.items()]
-            for first in range(0, len(entries), MOST_PARAMS):
-                batch = entries[first : first + MOST_PARAMS]
-                self.client.log_batch(self.run_id, params=batch)
 
     @property
     def page(self) -> str:
@@ -256,6 +254,20 @@ class Tracker:
             raise
 
     def __enter__(self) -> Tracker:
+        try:
+            with self.talking():
+                run = self.client.create_run(
+                    self.store.experiment_id, tags=self.tags, run_name=self.name
+                )
+                self.run_id = run.info.run_id
+                params = [Param(key, value) for key, value in self.params.items()]
+                for first in range(0, len(params), MOST_PARAMS):
+                    batch = params[first : first + MOST_PARAMS]
+                    self.client.log_batch(self.run_id, params=batch)
+        except BaseException:
+            if self.run_id:
+                self.__exit__(*sys.exc_info())
+            raise
         return self
 
     def __exit__(
