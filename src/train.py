@@ -28,9 +28,10 @@ from initlab import console, provenance
 from initlab.checks import UserError
 from initlab.config import GROUPS, PROJECT, Config, ConfigError, build, explain, flatten, register
 from initlab.data import Data
+from initlab.diagnostics import Snapshot
 from initlab.network import Parameters
 from initlab.record import Record
-from initlab.training import Step, fit
+from initlab.training import fit
 from initlab.verdict import Setting
 
 if TYPE_CHECKING:  # MLflow takes a second to import
@@ -109,7 +110,8 @@ def train(config: Config, job: Job) -> None:
                     record.add(step)
                     if tracker:
                         tracker.log(step)
-                        show(step, tracker)
+                        if step.snapshot:
+                            show(step.snapshot, tracker)
         finally:
             seconds = time.perf_counter() - started
             keep(record, job, tracker, initial, network.parameters)
@@ -146,15 +148,14 @@ def plain(value: Any) -> str:
     return names[value] if value is None or isinstance(value, bool) else str(value)
 
 
-def show(step: Step, tracker: Tracker) -> None:
+def show(snapshot: Snapshot, tracker: Tracker) -> None:
     """Draw the distributions of a step for the slider of the chart page."""
-    if step.snapshot:
-        from initlab import figures
+    from initlab import figures  # Matplotlib takes time to import
 
-        for quantity in ("activations", "gradients"):
-            if quantity in step.snapshot.histograms:
-                figure = figures.distributions(quantity, step.snapshot)
-                tracker.log_image(f"train/{quantity}", figures.pixels(figure), step.number)
+    for quantity in ("activations", "gradients"):
+        if quantity in snapshot.histograms:
+            figure = figures.distributions(quantity, snapshot)
+            tracker.log_image(f"train/{quantity}", figures.pixels(figure), snapshot.step)
 
 
 def keep(

@@ -46,18 +46,42 @@ def test_losses_are_sent_by_the_thousand(store, batches, monkeypatch):
     with Tracker(store, "name", {}, {}) as tracker:
         for number in range(2500):
             tracker.log(Step(number, float(number)))
-    assert [size for size in batches if size] == [1000, 1000, 500]
+    assert [size for size in batches if size] == [900, 900, 700]
     assert history(store, tracker) == {number: float(number) for number in range(2500)}
     assert status(store, tracker) == "FINISHED"
 
 
 def test_losses_are_sent_when_two_seconds_have_passed(store, batches, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(tracking.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(tracking.time, "time", lambda: now[0])
     with Tracker(store, "name", {}, {}) as tracker:
         for number, now[0] in enumerate([0.0, 1.0, 1.9, 2.1, 3.0, 4.0, 4.2]):
             tracker.log(Step(number, 1.0))
         assert batches == [4, 3]
+
+
+def log_thousand(tracker):
+    with tracker:
+        for number in range(1000):
+            tracker.log(Step(number, float(number)))
+
+
+def test_what_an_interrupted_call_had_sent_is_not_there_twice(store, monkeypatch):
+    log_batch = MlflowClient.log_batch
+    interrupts = iter([KeyboardInterrupt()])
+
+    def interrupted(self, run_id, metrics=(), **options):
+        log_batch(self, run_id, metrics, **options)
+        for interrupt in interrupts:
+            raise interrupt
+
+    tracker = Tracker(store, "name", {}, {})
+    monkeypatch.setattr(MlflowClient, "log_batch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        log_thousand(tracker)
+    found = store.client.get_metric_history(tracker.run_id, "train/loss")
+    assert sorted(point.step for point in found) == list(range(900))
+    assert status(store, tracker) == "KILLED"
 
 
 def test_hundreds_of_params_are_sent(store):

@@ -72,7 +72,7 @@ def distributions(
         text = {"ha": "right", "va": "top", "fontsize": 7, "color": INK}
         panel.text(histogram.edges[-1], place + 0.93, f"{layer}: {', '.join(words)}", text)
     panel.set_ylim(0, len(shown))
-    panel.set_yticks([])
+    panel.yaxis.set_visible(False)
     panel.spines[["top", "right", "left"]].set_visible(False)
     value_axis(panel, quantity, histogram.edges)
     steps = f"at step {now.step:,}" + (f" (line: step {start.step:,})" if start else "")
@@ -165,7 +165,7 @@ def value_axis(panel: Axes, quantity: str, edges: NDArray[np.float64]) -> None:
         # Matplotlib's own mathematics, $10^{-6}$, takes as long as the rest of the picture.
         panel.set_xticks(ticks, ["10" + f"{tick:.0f}".translate(SUPERSCRIPT) for tick in ticks])
     else:
-        ticks = np.linspace(edges[0], edges[-1], 5)
+        ticks = np.linspace(edges[0], edges[-1], 3)
         panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     panel.tick_params(axis="x", labelsize=7)
     panel.set_xlabel(AXES[quantity], fontsize=7.5, color=INK, labelpad=1)

@@ -41,6 +41,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 FLUSH_SECONDS = 2.0
+MOST_STEPS = 900  # at one flush, which leaves room in one call for a few evaluations
 MOST_METRICS = 1000  # of one log_batch call, a limit of MLflow
 MOST_PARAMS = 100
 CONNECT_SECONDS = 5.0
@@ -190,8 +191,8 @@ class Tracker:
         self.tags = tags
         self.client = store.client
         self.run_id = ""
-        self.pending: list[tuple[str, float, int, int]] = []
-        self.flushed = time.monotonic()
+        self.pending: list[tuple[float, Step]] = []
+        self.flushed = time.time()
         self.failure: TrackingError | None = None
 
     @property
@@ -202,18 +203,23 @@ class Tracker:
 
     def log(self, step: Step) -> None:
         """Log the numbers of a step under the names of the design; sent within two seconds."""
-        now = int(time.time() * 1000)
-        self.pending += [(name, value, now, step.number) for name, value in metrics(step)]
-        if len(self.pending) >= MOST_METRICS or time.monotonic() - self.flushed > FLUSH_SECONDS:
+        now = time.time()
+        self.pending.append((now, step))
+        if len(self.pending) >= MOST_STEPS or now - self.flushed > FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
         """Send what is pending."""
+        entries = [
+            Metric(name, value, int(1000 * when), step.number)
+            for when, step in self.pending
+            for name, value in metrics(step)
+        ]
         with self.talking():
-            while batch := self.pending[:MOST_METRICS]:
-                self.client.log_batch(self.run_id, [Metric(*entry) for entry in batch])
-                del self.pending[: len(batch)]
-        self.flushed = time.monotonic()
+            for first in range(0, len(entries), MOST_METRICS):
+                self.client.log_batch(self.run_id, entries[first : first + MOST_METRICS])
+        self.pending.clear()
+        self.flushed = time.time()
 
     def log_image(self, key: str, image: NDArray[np.uint8], step: int) -> None:
         """Log a picture (height, width, 3) that the chart page shows by step."""
