@@ -182,6 +182,16 @@ def test_the_source_revision_is_tagged_where_there_is_one(lab):
     assert run.data.tags["mlflow.source.git.dirty"] in ("true", "false")
 
 
+def test_a_user_without_a_name_may_train(lab, monkeypatch):
+    def nameless():
+        raise KeyError("getpwuid(): uid not found: 4711")
+
+    monkeypatch.setattr(train.provenance.getpass, "getuser", nameless)
+    assert lab.run("train.steps=0") == 0
+    (run,) = lab.runs()
+    assert run.info.status == "FINISHED"
+
+
 def test_the_files_of_a_run_hold_what_they_say(lab):
     lab.run("train.steps=20", "model=mlp_small", "train.snapshots=[0,7,20]")
     (run,) = lab.runs()

@@ -124,19 +124,19 @@ def build(config: DictConfig) -> Config:
     Hydra's `+key=value` lets in) and for settings that contradict each other.
     """
     refuse_unknown_keys(config)
-    for name in [*GROUPS, "train", "tracking"]:
+    built: dict[str, Any] = {}
+    for name in (each.name for each in fields(Config)):
         if OmegaConf.is_missing(config, name):
             raise ConfigError(f"{name}: nothing is chosen. Choices: {', '.join(options(name))}")
+        value = config[name]
         try:
-            OmegaConf.to_object(config[name])
+            built[name] = OmegaConf.to_object(value) if OmegaConf.is_config(value) else value
         except ValueError as error:
             raise ConfigError(f"{name}.{error}") from error
     try:
-        built = OmegaConf.to_object(config)
+        return Config(**built)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    assert isinstance(built, Config)
-    return built
 
 
 def refuse_unknown_keys(config: DictConfig, path: str = "") -> None:

@@ -19,7 +19,7 @@ from initlab.diagnostics import Snapshot
 from initlab.training import Step
 
 # Okabe & Ito's palette, told apart by the colour-blind.
-BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 INK, GRID = "#222222", "#e6e6e6"
 
 COLORS = {"activations": BLUE, "gradients": ORANGE, "weights": GREEN}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import hashlib
 import json
@@ -43,10 +44,11 @@ def tags(project: Path) -> dict[str, str]:
         "version.python": platform.python_version(),
         "version.numpy": np.__version__,
         "version.blas": f"{blas['name']} {blas['version']}",
-        "mlflow.user": getpass.getuser(),
         "mlflow.source.name": Path(sys.argv[0]).name,
         "mlflow.source.type": "LOCAL",
     }
+    with contextlib.suppress(KeyError, OSError):  # a container may run as a user without a name
+        found["mlflow.user"] = getpass.getuser()
     revision = git(project, "rev-parse", "HEAD")
     if revision:
         found["mlflow.source.git.commit"] = revision

@@ -292,8 +292,10 @@ class Tracker:
                 self.flush()
             except TrackingError:
                 status = "FAILED"
+            # A store that has failed is asked once more, but not for minutes.
+            patience = quick_and_quiet() if self.failure else contextlib.nullcontext()
             try:
-                with explained(self.store.uri), quick_and_quiet():
+                with explained(self.store.uri), patience:
                     self.client.set_terminated(self.run_id, status)
             except TrackingError as unreachable:
                 self.failure = self.failure or unreachable

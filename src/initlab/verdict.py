@@ -120,12 +120,12 @@ def saturated(snapshot: Snapshot, setting: Setting) -> Verdict | None:
     if not layer:
         return None
     where = f"on the flat ends of {setting.activation}"
-    start_closer = "smaller weights keep it on the slope, init=xavier"
+    smaller = "smaller weights keep it on the slope, init=xavier"
     return Verdict(
         "saturated",
         layer,
         f"{shares[layer - 1]:.0%} of the activations of layer {layer} lie {where}: "
-        + (lower_lr(setting) if setting.init == "xavier" else start_closer),
+        + (lower_lr(setting) if setting.init == "xavier" else smaller),
     )
 
 
