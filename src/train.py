@@ -10,7 +10,8 @@ import sys
 import tempfile
 import time
 import traceback
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -25,13 +26,15 @@ from omegaconf.errors import OmegaConfBaseException
 from threadpoolctl import threadpool_limits
 
 from initlab import console, provenance
+from initlab.batches import Rows
 from initlab.checks import UserError
 from initlab.config import GROUPS, PROJECT, Config, ConfigError, build, explain, flatten, register
-from initlab.data import Data
 from initlab.diagnostics import Snapshot
+from initlab.models import NetworkModel
 from initlab.network import Parameters
+from initlab.quadratic import Quadratic, descend
 from initlab.record import Record
-from initlab.training import fit
+from initlab.training import Step, fit
 from initlab.verdict import Setting
 
 if TYPE_CHECKING:  # MLflow takes a second to import
@@ -73,52 +76,56 @@ class Job:
         )
 
 
+@dataclass(frozen=True)
+class Work:
+    """A training that is ready to begin.
+
+    steps        to be taken one by one; each moves `parameters`
+    data_sha256  of the contents of the data, "" where there are none
+    notes        what is worth saying of how it was made ready
+    """
+
+    steps: Iterator[Step]
+    parameters: Parameters
+    data_sha256: str = ""
+    notes: list[str] = field(default_factory=list)
+
+
 def train(config: Config, job: Job) -> None:
     """Run one training from config to record.
 
     Raises a `UserError` before anything is trained or recorded if the data or the store cannot be
     had or do not go with the config.
     """
-    init_stream, batch_stream, data_stream = np.random.default_rng(config.seed).spawn(3)
-    data = config.data.load(data_stream)
-    if config.train.steps and config.train.batch_size > len(data.train):
-        raise ConfigError(
-            f"train.batch_size must be at most {len(data.train)}, the number of training examples "
-            f"of data={job.choices['data']}; got {config.train.batch_size}"
-        )
-    network = config.model.build(
-        data.features, data.classes, config.activation, config.train.batch_size, config.dtype
-    )
-    network.initialize(config.init, init_stream)
-    initial = network.parameters.copy()
-    record = Record(job.name)
-    tracker = make_tracker(config, job, data) if config.tracking.enabled else None
-    if not gc.get_freeze_count():
-        # MLflow makes many small objects, and Python would search all that was ever imported for
-        # garbage each time, which doubles what recording costs.
-        gc.freeze()
-    console.heading(job.name)
-    started = time.perf_counter()
+    with threadpool_limits(config.train.threads, user_api="blas"):
+        work = prepare(config, job)
+        initial = work.parameters.copy()
+        record = Record(job.name, work.notes)
+        tracker = make_tracker(config, job, work) if config.tracking.enabled else None
+        if not gc.get_freeze_count():
+            # MLflow makes many small objects, and Python would search all that was ever imported
+            # for garbage each time, which doubles what recording costs.
+            gc.freeze()
+        console.heading(job.name)
+        started = time.perf_counter()
 
-    with tracker or contextlib.nullcontext():
-        try:
-            if tracker:
-                tracker.log_text(job.yaml, "config.yaml")
-            with threadpool_limits(config.train.threads, user_api="blas"):
-                steps = fit(network, config.optimizer, data, config.train, batch_stream)
-                for step in console.watch(steps, config.train.steps):
+        with tracker or contextlib.nullcontext():
+            try:
+                if tracker:
+                    tracker.log_text(job.yaml, "config.yaml")
+                for step in console.watch(work.steps, config.train.steps):
                     record.add(step)
                     if tracker:
                         tracker.log(step)
                         if step.snapshot:
                             show(step.snapshot, tracker)
-        finally:
-            seconds = time.perf_counter() - started
-            keep(record, job, tracker, initial, network.parameters)
-        setting = Setting(job.choices["init"], job.choices["activation"], config.optimizer.lr)
-        verdict = record.verdict(setting)
-        if tracker:
-            tracker.conclude("finished" if record.diverged_step is None else "diverged", verdict)
+            finally:
+                seconds = time.perf_counter() - started
+                keep(record, job, tracker, initial, work.parameters)
+            verdict = record.verdict(setting(config, job))
+            if tracker:
+                outcome = "finished" if record.diverged_step is None else "diverged"
+                tracker.conclude(outcome, verdict, work.notes)
     console.summary(record, verdict, seconds)
     if tracker:
         console.opened(tracker.run_id, tracker.page, tracker.store.command)
@@ -126,20 +133,72 @@ def train(config: Config, job: Job) -> None:
         console.kept(job.folder)
 
 
-def make_tracker(config: Config, job: Job, data: Data) -> Tracker:
+def prepare(config: Config, job: Job) -> Work:
+    """Load the data, draw the weights, and return the training."""
+    streams = np.random.default_rng(config.seed).spawn(4)
+    init_stream, batch_stream, data_stream, dropout_stream = streams
+    train, optimizer, schedule = config.train, config.optimizer, config.schedule
+    if isinstance(config.model, Quadratic):
+        point = config.model.parameters(config.dtype)
+        return Work(descend(point, optimizer, schedule, train.steps), point)
+
+    assert isinstance(config.model, NetworkModel)
+    data = config.data.load(data_stream)
+    if train.steps and train.batch_size > len(data.train):
+        raise ConfigError(
+            f"train.batch_size must be at most {len(data.train)}, the number of training examples "
+            f"of data={job.choices['data']}; got {train.batch_size}"
+        )
+    network = config.model.build(
+        data.features,
+        data.classes,
+        config.activation,
+        train.batch_size,
+        config.dtype,
+        dropout_stream,
+    )
+    first = data.train.first(train.probe_size)
+    x, _ = Rows(first, len(first), network.dtype).take(np.arange(len(first)))
+    said = network.initialize(config.init, init_stream, x, config.places)
+    notes = [said] if said else []
+    if job.settings.get("init.gain") == "auto":
+        gain = vars(config.init)["gain"]
+        notes.append(f"init.gain=auto is {gain:.4g} for {job.choices['activation']}")
+    steps = fit(network, optimizer, schedule, data, train, batch_stream)
+    return Work(steps, network.parameters, data.sha256, notes)
+
+
+def setting(config: Config, job: Job) -> Setting:
+    """Return what a verdict needs to name."""
+    residual = isinstance(config.model, NetworkModel) and config.model.residual
+    auto = " init.gain=auto" * (job.settings.get("init.gain") == "auto")
+    init = job.choices["init"] + auto
+    return Setting(init, job.choices["activation"], config.optimizer.lr, residual)
+
+
+def make_tracker(config: Config, job: Job, work: Work) -> Tracker:
     """Return the run's record in a store that has been tried; `with` opens it."""
     from initlab.tracking import Tracker, open_store
 
     store = open_store(config.tracking.uri, config.tracking.experiment, PROJECT)
-    settings = provenance.essential(job.settings)
-    params = job.choices | {key: plain(value) for key, value in settings.items()}
+    choices, settings = (
+        {key: value for key, value in each.items() if group(key) not in config.model.unused}
+        for each in (job.choices, job.settings)
+    )
+    essential = provenance.essential(settings)
+    params = choices | {key: plain(value) for key, value in essential.items()}
     tags = provenance.tags(PROJECT) | {
         "role": "trial",
-        "fingerprint": provenance.fingerprint(job.settings, data.sha256),
+        "fingerprint": provenance.fingerprint(settings, work.data_sha256),
     }
     if job.sweep:
         tags["sweep"] = job.sweep
     return Tracker(store, job.name, params, tags)
+
+
+def group(key: str) -> str:
+    """Return the config group of a dotted key."""
+    return key.partition(".")[0]
 
 
 def plain(value: Any) -> str:
@@ -158,6 +217,14 @@ def show(snapshot: Snapshot, tracker: Tracker) -> None:
             tracker.log_image(f"train/{quantity}", figures.pixels(figure), snapshot.step)
 
 
+def show_path(record: Record, tracker: Tracker) -> None:
+    """Draw the whole descent for the chart page."""
+    from initlab import figures
+
+    figure = figures.descent(record.points)
+    tracker.log_image("train/path", figures.pixels(figure), record.steps[-1].number)
+
+
 def keep(
     record: Record, job: Job, tracker: Tracker | None, initial: Parameters, final: Parameters
 ) -> None:
@@ -167,6 +234,8 @@ def keep(
             record.save(Path(scratch), initial, final)
             try:
                 tracker.flush()
+                if record.points:
+                    show_path(record, tracker)
                 tracker.log_files(Path(scratch))
             except Exception:
                 leave(record, job, initial, final)

@@ -21,6 +21,9 @@ NUMERICS = {
     "layers",
     "losses",
     "network",
+    "models",
+    "quadratic",
+    "schedules",
     "optimizers",
     "batches",
     "training",
@@ -35,7 +38,10 @@ OWNERS = {
     "omegaconf": {"train", "initlab.config", "initlab.sweep", "hydra_plugins.*"},
     "sklearn": {"initlab.data"},
     "pooch": {"initlab.cache", "initlab.idx"},
+    "scipy": {"initlab.activations"},
 }
+# What a module of the numerics may import beside NumPy: gelu needs the normal distribution.
+BESIDE_NUMPY = {"activations": {"scipy"}}
 # What numpy.random offers besides draws from its global generator.
 OWN_GENERATORS = {
     "BitGenerator",
@@ -85,9 +91,14 @@ def foreign(names):
 @pytest.mark.parametrize("name", sorted(NUMERICS))
 def test_numerics_import_numpy_and_each_other_alone(name):
     names = [*imports(parse(f"initlab.{name}"))]
-    assert foreign(names) <= {"numpy", "initlab"}
+    assert foreign(names) <= {"numpy", "initlab"} | BESIDE_NUMPY.get(name, set())
     own = {dotted.split(".")[1] for dotted in names if package(dotted) == "initlab"}
     assert own <= NUMERICS | {"data"}
+
+
+def test_scipy_is_imported_when_it_is_needed_and_not_at_start_up():
+    for module in MODULES:
+        assert "scipy" not in map(package, imports(at_module_level(parse(module))))
 
 
 @pytest.mark.parametrize("name", ["data", "idx", "cache"])

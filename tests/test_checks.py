@@ -13,10 +13,23 @@ def test_positive_refuses_zero_negatives_and_what_is_not_finite(value):
         checks.positive("lr", value)
 
 
+@pytest.mark.parametrize("value", ["big", "1.5", "", 0, -1, *NOT_FINITE])
+def test_positive_or_auto_refuses_other_texts_and_what_positive_refuses(value):
+    message = rf"^gain must be auto or a number greater than 0; got {value!r}$"
+    with pytest.raises(ValueError, match=message):
+        checks.positive_or_auto("gain", value)
+
+
 @pytest.mark.parametrize("value", [1.9, -5, *NOT_FINITE])
 def test_at_least_refuses_what_lies_below_and_what_is_not_finite(value):
     with pytest.raises(ValueError, match=rf"^steps must be at least 2; got {value}$"):
         checks.at_least("steps", value, 2)
+
+
+@pytest.mark.parametrize("value", [-1e-9, 1 + 1e-9, *NOT_FINITE])
+def test_within_refuses_what_lies_outside_and_what_is_not_finite(value):
+    with pytest.raises(ValueError, match=rf"^final must be at least 0 and at most 1; got {value}$"):
+        checks.within("final", value, 0, 1)
 
 
 @pytest.mark.parametrize("value", [-1e-9, 1.0, *NOT_FINITE])
@@ -38,7 +51,11 @@ def test_one_of_names_the_choices_and_the_value():
 
 def test_the_ends_of_each_range_are_accepted():
     checks.positive("lr", 5e-324)
+    checks.positive_or_auto("gain", 5e-324)
+    checks.positive_or_auto("gain", "auto")
     checks.at_least("steps", 2, 2)
+    checks.within("final", 0.0, 0, 1)
+    checks.within("final", 1.0, 0, 1)
     checks.fraction("beta1", 0)
     checks.fraction("beta1", math.nextafter(1, 0))
     checks.finite("value", -1e308)

@@ -57,16 +57,26 @@ def test_every_schema_has_an_option(group, name):
     assert any(f"/schema/{group}@_here_: {name}\n" in file.read_text() for file in files)
 
 
-def test_the_options_are_those_of_the_design():
-    inits = """
+# The groups of the design, in its order.
+DESIGN = {
+    "init": """
         zeros const001 std1 std01 std001 std0001 xavier xavier_sum xavier_normal xavier_uniform
-        he he_uniform lecun lecun_uniform
-    """
-    assert set(options("init")) >= set(inits.split())
-    assert set(options("activation")) >= {"identity", "sigmoid", "tanh", "relu", "leaky_relu"}
-    assert set(options("optimizer")) >= {"sgd", "momentum", "adagrad", "adam"}
-    assert set(options("model")) >= {"mlp", "mlp_small", "mlp_deep"}
-    assert set(options("data")) == {"digits", "mnist", "fashion_mnist", "gaussian"}
+        he he_uniform he_fan_out lecun lecun_uniform truncated_normal orthogonal identity sparse
+        lsuv variance_scaling
+    """,
+    "activation": """
+        identity sigmoid tanh relu leaky_relu elu selu gelu silu softplus softsign hard_tanh
+    """,
+    "optimizer": "sgd momentum nesterov adagrad rmsprop adadelta adam adamw nadam lion",
+    "schedule": "constant step exponential cosine warmup_cosine",
+    "model": "mlp mlp_small mlp_deep mlp_residual quadratic",
+    "data": "digits mnist fashion_mnist gaussian",
+}
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_the_options_are_those_of_the_design(group):
+    assert {*options(group)} == {*DESIGN[group].split()}
 
 
 # option: (std at fan-in 300 and fan-out 100, uniform or normal), as the design's table says.
@@ -127,8 +137,17 @@ MISTAKES = {
     "model.hidden=[100,-3]": ["model.hidden", "got [100, -3]"],
     "model.hidden=5": ["model.hidden must be a list"],
     "model.hidden=[a]": ["model.hidden[0]", "'a'", "Integer"],
-    "init.mode=fanin": ["init.mode must be one of fan_in, fan_out, fan_avg; got 'fanin'"],
+    "init.mode=fanin": ["init.mode must be one of fan_in, fan_out, fan_avg", "got 'fanin'"],
     "init.scale=-2": ["init.scale must be greater than 0; got -2.0"],
+    "init=xavier init.gain=big": ["init.gain must be auto or a number greater than 0; got 'big'"],
+    "init=he init.gain=auto": ["init.scale must be 1 where gain is auto; got 2.0"],
+    "model.output_init=zero": ["model.output_init=zero", "Did you mean zeros", "xavier_normal"],
+    "model.dropout=1": ["model.dropout must be at least 0 and less than 1; got 1.0"],
+    "model.batch_norm=maybe": ["model.batch_norm must be true or false; got 'maybe'"],
+    "model.batch_norm=true train.batch_size=1": ["train.batch_size must be at least 2", "got 1"],
+    "model=quadratic train.weight_decay=0.1": ["train.weight_decay must be 0", "got 0.1"],
+    "model=quadratic model.start=[1]": ["model.start must be a list of x and y; got [1.0]"],
+    "schedule=cosin": ["schedule=cosin", "Did you mean cosine", "warmup_cosine"],
     "dtype=float16": ["dtype must be one of float32, float64; got 'float16'"],
     "seed=null": ["seed must be an integer; got null"],
     "seed=-1": ["seed must be at least 0; got -1"],
@@ -143,7 +162,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize("typed", MISTAKES)
 def test_a_mistake_is_told_with_the_key_the_value_and_the_choices(typed):
-    message = mistake(typed)
+    message = mistake(*typed.split())
     for part in MISTAKES[typed]:
         assert part in message
     assert "Traceback" not in message

@@ -11,12 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from omegaconf import OmegaConf
 
 from initlab import idx
+from initlab.config import named
 from initlab.data import DataError, Digits, Gaussian, IdxFiles
 
-CONF = Path(__file__).parents[1] / "conf" / "data"
 NOBODY = "http://127.0.0.1:9/"  # the discard port, where nothing listens
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = idx.FILES
 
@@ -68,15 +67,6 @@ def refusal(dataset):
     with pytest.raises(DataError) as caught:
         load(dataset)
     return str(caught.value)
-
-
-def from_conf(name):
-    """The data set that conf/data/<name>.yaml makes, schema and all."""
-    config = OmegaConf.load(CONF / f"{name}.yaml")
-    [schema, _] = config.pop("defaults")
-    classes = {"digits": Digits, "idx": IdxFiles, "gaussian": Gaussian}
-    structured = OmegaConf.structured(classes[schema["/schema/data@_here_"]])
-    return OmegaConf.to_object(OmegaConf.merge(structured, config))
 
 
 def python(code):
@@ -215,7 +205,7 @@ def test_a_bad_value_is_refused_where_it_is_made(make, message):
 
 
 def test_a_failed_download_says_which_files_to_put_where():
-    dataset = from_conf("mnist")
+    dataset = named("data", "mnist")
     dataset.mirrors = [NOBODY]
     message = refusal(dataset)
     assert f"{NOBODY}{TRAIN_IMAGES}" in message
@@ -225,7 +215,7 @@ def test_a_failed_download_says_which_files_to_put_where():
 
 
 def test_a_damaged_file_in_the_cache_is_to_be_deleted_and_downloaded_again():
-    dataset = from_conf("mnist")
+    dataset = named("data", "mnist")
     path = write_set(dataset.folder()) / TEST_LABELS
     path.write_bytes(path.read_bytes()[:-9])
     message = refusal(dataset)
@@ -370,7 +360,7 @@ def test_gaussian_inputs_are_drawn_from_the_generator_given():
     [("digits", Digits()), ("gaussian", Gaussian()), ("mnist", None), ("fashion_mnist", None)],
 )
 def test_each_yaml_file_makes_its_data_set(name, made):
-    dataset = from_conf(name)
+    dataset = named("data", name)
     if made is None:
         assert (dataset.name, dataset.root, len(dataset.mirrors)) == (name, None, 2)
     else:
@@ -380,7 +370,7 @@ def test_each_yaml_file_makes_its_data_set(name, made):
 @published
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
 def test_the_hashes_in_conf_are_those_of_the_published_files(name):
-    for file, sha256 in from_conf(name).sha256.items():
+    for file, sha256 in named("data", name).sha256.items():
         content = Path(PUBLISHED, name, file).read_bytes()
         assert hashlib.sha256(content).hexdigest() == sha256
 
@@ -391,7 +381,7 @@ def test_the_hashes_in_conf_are_those_of_the_published_files(name):
 )
 def test_the_published_sets_have_their_published_sizes(name, first, monkeypatch):
     monkeypatch.setenv("INITLAB_DATA", PUBLISHED)
-    data = load(from_conf(name))
+    data = load(named("data", name))
     assert (data.train.x.shape, data.test.x.shape) == ((60000, 784), (10000, 784))
     assert (data.features, data.classes) == (784, 10)
     assert data.train.labels[:5].tolist() == first

@@ -17,7 +17,7 @@ from initlab.diagnostics import (
 )
 from initlab.initializers import Constant, Normal, VarianceScaling
 from initlab.losses import SoftmaxCrossEntropy
-from initlab.network import MLP
+from initlab.models import MLP, ResidualMLP
 
 EDGES = np.linspace(-1.0, 1.0, 21)
 B, FEATURES, CLASSES = 40, 5, 3
@@ -295,3 +295,23 @@ def test_asymmetry_is_zero_for_equal_units_and_about_one_for_random_ones(rng):
 
 def test_a_single_unit_cannot_be_like_the_others(rng):
     assert math.isnan(asymmetry(rng.normal(size=(30, 1))))
+
+
+def test_the_ends_of_residual_branches_may_begin_alike():
+    network = ResidualMLP(width=6, blocks=2).build(4, 3, Tanh(), 8, np.float64)
+    places = {"branch": Constant(0.0), "input": Constant(0.1)}
+    network.initialize(VarianceScaling(), np.random.default_rng(0), places=places)
+    x = np.random.default_rng(1).normal(size=(8, 4))
+    found = Probe(network, x, None, 3).snapshot(0).asymmetry
+    assert found[0] < 1e-12
+    assert np.isnan([found[2], found[4]]).all()
+    assert min(found[1], found[3]) > 0.5
+
+
+def test_a_probe_of_batch_norm_shows_what_training_sees():
+    network = MLP([6], batch_norm=True).build(4, 3, Identity(), 50, np.float64)
+    network.initialize(VarianceScaling(100.0), np.random.default_rng(0))
+    x = np.random.default_rng(1).normal(3, 2, size=(50, 4))
+    statistics = Probe(network, x, None, 3).snapshot(0).statistics
+    assert statistics["unit_mean"] == pytest.approx([0], abs=1e-12)
+    assert statistics["unit_std"] == pytest.approx([1], rel=1e-4)

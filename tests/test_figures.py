@@ -11,7 +11,7 @@ from initlab import figures
 from initlab.activations import Relu, Tanh
 from initlab.diagnostics import Probe
 from initlab.initializers import Constant, Normal, VarianceScaling
-from initlab.network import MLP
+from initlab.models import MLP
 from initlab.training import Evaluation, Step
 
 
@@ -127,3 +127,32 @@ def test_a_run_without_steps_is_drawn():
     only = dataclasses.replace(steps([None])[0])
     figure = figures.loss_curves([only])
     assert Image.open(io.BytesIO(figures.png(figure))).size == (480, 480)
+
+
+def halving(start, count=5):
+    return [tuple(value / 2**k for value in start) for k in range(count)]
+
+
+def test_a_descent_is_drawn_point_by_point_over_the_contours():
+    points = halving((-7.0, 2.0))
+    (panel,) = figures.descent(points, "model=quadratic").axes
+    drawn = max((line.get_xydata() for line in panel.lines), key=len)
+    np.testing.assert_allclose(drawn, points)
+    (contours,) = panel.collections
+    assert len(contours.get_paths()) > 8
+    assert panel.get_title() == "4 steps on x²/20 + y², to (-0.44, 0.12)"
+
+
+@pytest.mark.parametrize(
+    ("start", "ends"), [((-7.0, 2.0), (10, 4)), ((0.0, 0.0), (1, 1)), ((3.5, -20), (5, 40))]
+)
+def test_paths_from_one_start_share_their_axes(start, ends):
+    for points in (halving(start), [start, (1e3, 1e3)]):
+        (panel,) = figures.descent(points).axes
+        np.testing.assert_allclose(panel.get_xlim(), (-ends[0], ends[0]))
+        np.testing.assert_allclose(panel.get_ylim(), (-ends[1], ends[1]))
+
+
+def test_a_descent_that_left_all_numbers_is_still_drawn():
+    points = [(-7.0, 2.0), (1e30, -1e300), (np.inf, np.nan)]
+    assert figures.pixels(figures.descent(points)).shape == (480, 480, 3)

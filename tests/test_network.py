@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 
-from initlab.activations import Relu, Tanh
+from initlab.activations import Tanh
 from initlab.initializers import Normal, VarianceScaling
-from initlab.network import MLP, Parameters
+from initlab.layers import BatchNorm, Dense
+from initlab.models import MLP, ResidualMLP
+from initlab.network import Network, Parameters
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
@@ -14,7 +16,7 @@ def rng():
 
 
 def build(hidden=(7, 5), batch=8, dtype=np.float64, seed=0, bias=True, activation=None):
-    network = MLP(list(hidden), bias).build(4, 3, activation or Tanh(), batch, dtype)
+    network = MLP(list(hidden), bias=bias).build(4, 3, activation or Tanh(), batch, dtype)
     network.initialize(VarianceScaling(), np.random.default_rng(seed))
     return network
 
@@ -99,7 +101,7 @@ def test_a_smaller_batch_gives_the_same_rows_and_the_gradients_of_those_rows(rng
 
 def test_a_network_that_shares_computes_the_same_function_for_other_batch_sizes(rng):
     network = build(batch=4)
-    twin = network.sharing(9)
+    twin = network.sharing(9, "evaluate")
     x = rng.normal(size=(9, 4))
     parts = [network.forward(part).copy() for part in (x[:4], x[4:8], x[8:])]
     np.testing.assert_allclose(twin.forward(x), np.concatenate(parts), rtol=1e-12)
@@ -107,7 +109,7 @@ def test_a_network_that_shares_computes_the_same_function_for_other_batch_sizes(
 
 def test_a_network_that_shares_follows_the_weights(rng):
     network = build()
-    twin = network.sharing(5)
+    twin = network.sharing(5, "evaluate")
     x = rng.normal(size=(5, 4))
     before = twin.forward(x).copy()
     network.parameters.vector *= 1.5
@@ -124,7 +126,7 @@ def test_a_network_that_shares_leaves_gradients_and_buffers_alone(rng):
     kept = logits.copy(), network.gradients.vector.copy()
     hidden = [(layer.z.copy(), layer.y.copy(), layer.dz.copy()) for layer in network.hidden]
 
-    twin = network.sharing(6)
+    twin = network.sharing(6, "probe")
     twin.forward(rng.normal(size=(6, 4)))
     twin.backward(rng.normal(size=(6, 3)))
 
@@ -164,18 +166,101 @@ def test_the_same_generator_gives_the_same_weights_whatever_the_batch():
 def test_only_the_first_layer_has_no_dx():
     network = build()
     assert [layer.dx is None for layer in network.dense] == [True, False, False]
-    assert [layer.dx is None for layer in network.sharing(2).dense] == [True, False, False]
+    assert [layer.dx is None for layer in network.sharing(2, "probe").dense] == [True, False, False]
 
 
-def test_the_model_gives_the_hidden_sizes_and_the_activation():
-    network = build(hidden=[9, 8, 7], activation=Relu())
-    assert [(layer.fan_in, layer.fan_out) for layer in network.dense] == [
-        (4, 9),
-        (9, 8),
-        (8, 7),
-        (7, 3),
-    ]
-    assert [layer.activation for layer in network.hidden] == [Relu()] * 3
+def test_numbers_that_belong_to_nobody_are_refused():
+    layers = [Dense(4, 3), BatchNorm(3), BatchNorm(3)]
+    with pytest.raises(AssertionError, match="two layers own gamma1, beta1"):
+        Network(layers, 4, 8, np.float64)
+
+
+def with_norm_and_dropout(seed=0):
+    model = MLP([7, 5], batch_norm=True, dropout=0.5)
+    network = model.build(4, 3, Tanh(), 8, np.float64, np.random.default_rng(seed))
+    network.initialize(VarianceScaling(), np.random.default_rng(0))
+    return network
+
+
+def test_looking_at_a_network_changes_neither_its_statistics_nor_its_masks(rng):
+    looked_at, left_alone = with_norm_and_dropout(), with_norm_and_dropout()
+    x = rng.normal(size=(8, 4))
+    for mode in ("probe", "evaluate"):
+        looked_at.sharing(6, mode).forward(rng.normal(size=(6, 4)))
+    np.testing.assert_array_equal(looked_at.forward(x), left_alone.forward(x))
+    for name, array in left_alone.parameters.statistics.items():
+        np.testing.assert_array_equal(looked_at.parameters.statistics[name], array)
+
+
+def test_an_evaluating_twin_follows_the_running_statistics(rng):
+    network = with_norm_and_dropout()
+    twin = network.sharing(1, "evaluate")
+    x = rng.normal(size=(1, 4))
+    before = twin.forward(x).copy()
+    network.forward(rng.normal(3, 2, size=(8, 4)))
+    assert network.parameters.statistics["running_mean1"].any()
+    assert (twin.forward(x) != before).all()
+
+
+def test_a_twin_of_residual_blocks_has_layers_of_its_own(rng):
+    network = ResidualMLP(width=5, blocks=2, batch_norm=True).build(4, 3, Tanh(), 8, np.float64)
+    network.initialize(VarianceScaling(), np.random.default_rng(0))
+    x = rng.normal(size=(8, 4))
+    logits = network.forward(x).copy()
+    hidden = [layer.y.copy() for layer in network.hidden]
+    twin = network.sharing(3, "probe")
+    twin.forward(rng.normal(size=(3, 4)))
+    assert {leaf.mode for leaf in twin.leaves} == {"probe"}
+    assert {leaf.mode for leaf in network.leaves} == {"train"}
+    assert not {*map(id, twin.leaves)} & {*map(id, network.leaves)}
+    for layer, y in zip(network.hidden, hidden, strict=True):
+        np.testing.assert_array_equal(layer.y, y)
+    np.testing.assert_allclose(network.sharing(8, "probe").forward(x), logits, rtol=1e-12)
+
+
+def test_a_copy_of_parameters_holds_the_running_statistics():
+    parameters = with_norm_and_dropout().parameters
+    twin = parameters.copy()
+    assert {*parameters.arrays()} - {*parameters.views} == {
+        *("running_mean1", "running_var1", "running_mean2", "running_var2")
+    }
+    parameters.statistics["running_var1"].fill(7.0)
+    np.testing.assert_array_equal(twin.statistics["running_var1"], np.ones(7))
+
+
+def test_initialize_resets_what_no_law_draws():
+    network = with_norm_and_dropout()
+    for array in network.parameters.arrays().values():
+        array.fill(9.0)
+    network.initialize(Normal(0.5), np.random.default_rng(0))
+    for name, array in network.parameters.arrays().items():
+        if not name.startswith("W"):
+            expected = 1.0 if name.startswith(("gamma", "running_var")) else 0.0
+            np.testing.assert_array_equal(array, np.full(array.shape, expected), err_msg=name)
+
+
+class Halving(Normal):
+    """Halves the weights of the layers that it drew, and says how many."""
+
+    def adjust(self, layers, forward):
+        forward()
+        for layer in layers:
+            assert layer.y.any()
+            layer.W /= 2
+        return f"halved {len(layers)}"
+
+
+def test_laws_adjust_what_they_drew_and_no_other_layer(rng):
+    adjusted, plain = build(), build()
+    x = rng.normal(size=(6, 4))
+    said = adjusted.initialize(
+        Halving(0.5), np.random.default_rng(0), x, {"output": Normal(0.5), "input": Halving(0.5)}
+    )
+    plain.initialize(Normal(0.5), np.random.default_rng(0))
+    assert said == "halved 1; halved 1"
+    for name, factor in {"W1": 2, "W2": 2, "W3": 1}.items():
+        halved = adjusted.parameters.views[name]
+        np.testing.assert_array_equal(halved * factor, plain.parameters.views[name])
 
 
 @pytest.mark.parametrize("hidden", [[], [0], [-1], [200, 0]])

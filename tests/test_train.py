@@ -19,6 +19,7 @@ from mlflow import MlflowClient
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import train
+from initlab import config as configs
 from initlab import losses
 from initlab.config import PROJECT
 
@@ -121,7 +122,8 @@ def test_a_run_leaves_what_the_design_says(lab, capsys):
 
     choices = {key: data.params[key] for key in train.GROUPS}
     assert choices == {
-        "init": "he", "activation": "relu", "optimizer": "adam", "model": "mlp", "data": "digits"
+        "init": "he", "activation": "relu", "optimizer": "adam", "schedule": "constant",
+        "model": "mlp", "data": "digits",
     }  # fmt: skip
     for key, value in {
         "init.scale": "2.0",
@@ -148,7 +150,8 @@ def test_a_run_leaves_what_the_design_says(lab, capsys):
             for layer in range(1, layers + 1):
                 assert list(lab.values(run, f"{name}/layer_{layer}")) == [0, 125, 250]
     assert list(lab.values(run, "update_ratio/layer_3")) == [125, 250]
-    assert len(data.metrics) == 1 + 3 + 5 * 2 + 2 * 3 + 3
+    assert lab.values(run, "lr") == {0: 0.002}
+    assert len(data.metrics) == 1 + 1 + 3 + 5 * 2 + 2 * 3 + 3
 
     assert lab.artifacts(run) == {
         "activations.png", "gradients.png", "weights.png", "loss.png",
@@ -213,7 +216,9 @@ def test_the_files_of_a_run_hold_what_they_say(lab):
 
     config = yaml.safe_load((folder / "config.yaml").read_text())
     assert config["train"]["steps"] == 20
-    assert config["init"] == {"scale": 2.0, "mode": "fan_in", "distribution": "normal"}
+    assert config["init"] == {
+        "scale": 2.0, "mode": "fan_in", "distribution": "normal", "gain": 1.0
+    }  # fmt: skip
 
 
 def test_pictures_of_training_have_a_step_slider(lab):
@@ -316,6 +321,115 @@ def test_damaged_data_are_named(lab, capsys, tmp_path):
     assert str(folder / "train-images-idx3-ubyte.gz") in error
     assert "Traceback" not in error
     assert lab.runs() == []
+
+
+NEVER_ONE_OF_MANY = {"zeros", "const001"}
+
+
+@pytest.mark.parametrize("group", ["init", "activation", "optimizer", "schedule", "model"])
+def test_every_option_trains_on_the_digits(lab, group):
+    names = configs.options(group)
+    assert lab.run("-m", f"{group}={','.join(names)}", "train.steps=20") == 0
+    runs = {run.data.params.get(group, "none"): run for run in lab.runs()}
+    assert runs.keys() == {*names}
+    for name, run in runs.items():
+        assert run.info.status == "FINISHED"
+        assert run.data.tags["outcome"] == "finished"
+        loss = "f" if name == "quadratic" else "train/loss"
+        found = lab.values(run, loss)
+        assert len(found) == (21 if name == "quadratic" else 20)
+        assert np.isfinite([*found.values()]).all()
+        if group == "init":
+            assert (run.data.tags["verdict"] == "symmetric") == (name in NEVER_ONE_OF_MANY)
+
+
+@needs_mnist
+@pytest.mark.parametrize("data", ["mnist", "fashion_mnist"])
+def test_every_data_set_trains(lab, data):
+    assert lab.run(f"data={data}", "train.steps=20") == 0
+    assert np.isfinite([*lab.values(lab.runs()[0], "train/loss").values()]).all()
+
+
+def test_the_rate_is_logged_at_every_step_where_it_varies_and_once_where_not(lab):
+    assert lab.run("-m", "schedule=constant,cosine", "train.steps=40", "optimizer.lr=0.2") == 0
+    constant, cosine = (lab.values(run, "lr") for run in lab.runs())
+    assert constant == {0: 0.2}
+    expected = {k: 0.1 * (1 + np.cos(np.pi * k / 40)) for k in range(40)}
+    assert cosine == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_valley_is_descended_by_the_same_command(lab, capsys):
+    typed = ["model=quadratic", "optimizer.lr=0.95", "train.steps=30", "dtype=float64"]
+    assert lab.run(*typed) == 0
+    (run,) = lab.runs()
+    x, y, f = (lab.values(run, name) for name in "xyf")
+    assert x == pytest.approx({k: -7 * 0.905**k for k in range(31)}, rel=1e-12)
+    assert y == pytest.approx({k: 2 * (-0.9) ** k for k in range(31)}, rel=1e-12)
+    assert f == pytest.approx({k: x[k] ** 2 / 20 + y[k] ** 2 for k in range(31)}, rel=1e-12)
+    assert lab.artifacts(run) == {"config.yaml", "histograms.npz", "path.png", "weights.npz"}
+    assert not {"init", "activation", "data", "init.scale"} & run.data.params.keys()
+    assert run.data.params["model.start"] == "[-7.0, 2.0]"
+    assert run.data.metrics.keys() == {"x", "y", "f", "lr"}
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"f {f[30]:.4g} at x {x[30]:.4g}, y {y[30]:.4g}" in printed
+
+
+def test_a_descent_that_diverges_says_so(lab, capsys):
+    assert lab.run("model=quadratic", "optimizer.lr=5", "train.steps=300") == 0
+    (run,) = lab.runs()
+    assert run.data.tags["outcome"] == run.data.tags["verdict"] == "diverged"
+    assert "lower optimizer.lr, now 5" in " ".join(capsys.readouterr().out.split())
+
+
+def test_what_the_valley_does_not_use_leaves_its_fingerprint_alone(lab):
+    swept = ["-m", "model=quadratic", "init=he,zeros", "optimizer=sgd,adam", "train.steps=2"]
+    assert lab.run(*swept) == 0
+    prints = [run.data.tags["fingerprint"] for run in lab.runs()]
+    assert prints[:2] == prints[2:]
+    assert prints[0] != prints[1]
+
+
+def test_a_gain_made_for_the_activation_is_told(lab, capsys):
+    typed = ["init=xavier", "init.gain=auto", "activation=tanh", "train.steps=2"]
+    assert lab.run(*typed) == 0
+    (run,) = lab.runs()
+    told = "init.gain=auto is 1.593 for tanh"
+    assert told in " ".join(capsys.readouterr().out.split())
+    assert told in run.data.tags["mlflow.note.content"]
+    # 1.593 / √64 at the first layer, over 12,800 weights
+    assert lab.values(run, "weight_std/layer_1")[0] == pytest.approx(1.593 / 8, rel=0.02)
+
+
+def test_lsuv_says_how_many_tries_it_took(lab, capsys):
+    assert lab.run("init=lsuv", "activation=tanh", "train.steps=2") == 0
+    assert re.search(r"lsuv .* 3 layers .* 1 rescaling", " ".join(capsys.readouterr().out.split()))
+
+
+def test_the_output_layer_may_have_an_init_of_its_own(lab, tmp_path):
+    assert lab.run("model.output_init=zeros", "train.steps=0") == 0
+    (run,) = lab.runs()
+    file = lab.client.download_artifacts(run.info.run_id, "weights.npz", str(tmp_path))
+    weights = np.load(file)
+    assert not weights["initial/W3"].any()
+    assert weights["initial/W2"].all()
+
+
+def test_dropout_takes_nothing_from_the_other_streams(lab):
+    assert lab.run("-m", "model.dropout=0,0.5", "train.steps=5") == 0
+    plain, dropped = (lab.values(run, "train/loss") for run in lab.runs())
+    assert plain[1] != dropped[1]
+    assert lab.run("model.dropout=0.5", "train.steps=5") == 0
+    assert lab.values(lab.runs()[-1], "train/loss") == dropped
+
+
+def test_the_running_statistics_of_batch_norm_are_kept_with_the_weights(lab, tmp_path):
+    assert lab.run("model.batch_norm=true", "train.steps=20") == 0
+    (run,) = lab.runs()
+    file = lab.client.download_artifacts(run.info.run_id, "weights.npz", str(tmp_path))
+    weights = np.load(file)
+    assert not weights["initial/running_mean1"].any()
+    assert weights["final/running_mean1"].any()
+    assert weights["final/gamma2"].shape == (200,)
 
 
 def test_a_sweep_is_flat_and_tagged(lab):

@@ -12,8 +12,9 @@ from initlab.config import SCHEMAS
 from initlab.data import Data, Digits, Gaussian, IdxFiles, Samples
 from initlab.diagnostics import Probe
 from initlab.initializers import Normal, VarianceScaling
-from initlab.network import MLP
+from initlab.models import MLP
 from initlab.optimizers import SGD, Adam
+from initlab.schedules import Constant, Schedule, StepDecay
 from initlab.training import Evaluation, Step, Training, fit
 
 HE = VarianceScaling(scale=2.0)
@@ -42,9 +43,19 @@ def build(data, hidden=(20, 15), activation=None, init=HE, dtype=np.float32, bat
     return network
 
 
-def train(data, config, optimizer=None, network=None, **settings):
+def train(data, config, optimizer=None, network=None, schedule=None, **settings):
     network = network or build(data, **settings)
-    return [*fit(network, optimizer or SGD(), data, config, np.random.default_rng(5))]
+    schedule = schedule or Constant()
+    return [
+        *fit(
+            network,
+            optimizer or SGD(),
+            schedule,
+            data,
+            config,
+            np.random.default_rng(5),
+        )
+    ]
 
 
 def losses(steps):
@@ -147,7 +158,7 @@ def test_nothing_draws_from_the_generator_but_the_batches(digits):
     states = []
     for config in (Training(steps=20), Training(steps=20, snapshots=[3], eval_every=1)):
         rng = np.random.default_rng(5)
-        list(fit(build(digits), SGD(), digits, config, rng))
+        list(fit(build(digits), SGD(), Constant(), digits, config, rng))
         states.append(rng.random())
     assert states[0] == states[1]
 
@@ -158,7 +169,9 @@ def test_step_k_is_the_state_after_k_updates(digits):
     walk = batches.shuffle(np.random.default_rng(5), len(digits.train), 100)
     twin = build(digits, dtype=np.float64)
     seen = []
-    for step in fit(network, SGD(0.1), digits, Training(steps=3), np.random.default_rng(5)):
+    for step in fit(
+        network, SGD(0.1), Constant(), digits, Training(steps=3), np.random.default_rng(5)
+    ):
         if step.loss is not None:
             rows = next(walk)
             logits = twin.forward(digits.train.x[rows] / 16)
@@ -194,7 +207,7 @@ def test_update_ratio_is_that_of_the_update_just_before(digits):
     network = build(digits, dtype=np.float64)
     config = Training(steps=6, snapshots=[0, 1, 4, 6])
     kept = []
-    for step in fit(network, SGD(0.1), digits, config, np.random.default_rng(5)):
+    for step in fit(network, SGD(0.1), Constant(), digits, config, np.random.default_rng(5)):
         kept.append([layer.W.copy() for layer in network.dense])  # after the update of the step
         if not step.snapshot:
             continue
@@ -235,7 +248,7 @@ def test_evaluation_is_that_of_the_whole_test_set(test_size):
     evaluation = train(data, config, SGD(0.5), network)[-1].evaluation
 
     def logits(samples):
-        return network.sharing(len(samples)).forward(samples.x * samples.scale)
+        return network.sharing(len(samples), "evaluate").forward(samples.x * samples.scale)
 
     out, labels = logits(data.test), data.test.labels
     chosen = out[np.arange(test_size), labels]
@@ -332,7 +345,14 @@ def test_the_consumer_keeps_its_own_floating_point_error_handling(digits):
         mine = np.geterr()
         network = build(digits)
         seen = []
-        for step in fit(network, SGD(1e30), digits, Training(steps=9), np.random.default_rng(5)):
+        for step in fit(
+            network,
+            SGD(1e30),
+            Constant(),
+            digits,
+            Training(steps=9),
+            np.random.default_rng(5),
+        ):
             seen.append((step.diverged, np.geterr()))
         assert seen[-1] == (True, mine)
         assert all(handling == mine for _, handling in seen)
@@ -362,8 +382,61 @@ def test_bad_settings_are_refused_by_name(setting, message):
 @pytest.mark.parametrize("name", SCHEMAS["optimizer"])
 def test_every_optimizer_learns_the_digits(digits, name):
     optimizer = SCHEMAS["optimizer"][name]()
-    last = train(digits, Training(steps=400), optimizer, hidden=(100,))[-1]
+    last = train(digits, Training(steps=600), optimizer, hidden=(100,))[-1]
     assert last.evaluation.test_accuracy > 0.85  # a guess gives 0.1
+
+
+class Half(Schedule):
+    """Half the rate, and with every step less of it, but by nothing."""
+
+    def factor(self, step, steps):
+        return 0.5 + 0.0 * step / steps
+
+
+def test_an_update_is_taken_at_the_rate_of_the_schedule(digits):
+    config = Training(steps=30)
+    half = train(digits, config, SGD(0.2), schedule=Half())
+    assert losses(half) == losses(train(digits, config, SGD(0.1)))
+
+
+def test_the_rate_is_told_at_every_step_where_it_varies_and_else_at_the_first(digits):
+    config = Training(steps=6)
+    rates = [step.lr for step in train(digits, config, SGD(0.2), schedule=StepDecay(0.5, 2))]
+    assert rates == [0.2, 0.2, 0.1, 0.1, 0.05, 0.05, None]
+    rates = [step.lr for step in train(digits, config, SGD(0.2))]
+    assert rates == [0.2, *[None] * 6]
+
+
+def norm_and_dropout(data, batch):
+    model = MLP([30], batch_norm=True, dropout=0.5)
+    rng = np.random.default_rng(7)
+    network = model.build(data.features, data.classes, Relu(), batch, np.float32, rng)
+    network.initialize(HE, np.random.default_rng(1))
+    return network
+
+
+def test_looking_at_batch_norm_and_dropout_does_not_change_the_losses(digits):
+    often = Training(steps=20, eval_every=1, snapshots=[*range(21)])
+    seldom = Training(steps=20, eval_every=20, snapshots=[])
+    one, other = (
+        losses(train(digits, config, network=norm_and_dropout(digits, 100)))
+        for config in (often, seldom)
+    )
+    assert one == other
+
+
+def test_evaluation_takes_running_statistics_and_drops_nothing(digits):
+    network = norm_and_dropout(digits, 100)
+    last = train(digits, Training(steps=50), network=network)[-1]
+    p = network.parameters.arrays()
+    z = digits.test.x * digits.test.scale @ p["W1"] + p["b1"]
+    z = p["gamma1"] * (z - p["running_mean1"]) / np.sqrt(p["running_var1"] + 1e-5) + p["beta1"]
+    logits = np.maximum(z, 0) @ p["W2"] + p["b2"]
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    picked = shares[np.arange(len(shares)), digits.test.labels]
+    assert last.evaluation.test_loss == pytest.approx(-np.log(picked).mean(), rel=1e-4)
+    correct = logits.argmax(axis=1) == digits.test.labels
+    assert last.evaluation.test_accuracy == pytest.approx(correct.mean())
 
 
 def test_weight_decay_makes_weights_smaller_and_is_not_part_of_the_loss(digits):

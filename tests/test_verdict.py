@@ -7,14 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from initlab import schedules
 from initlab.activations import Relu, Sigmoid, Tanh
+from initlab.config import named, options
 from initlab.data import Digits, Gaussian
-from initlab.diagnostics import Snapshot
+from initlab.diagnostics import Probe, Snapshot
 from initlab.initializers import Constant, Normal, VarianceScaling
-from initlab.network import MLP
+from initlab.models import MLP
 from initlab.optimizers import SGD, Adam
 from initlab.training import Training, fit
-from initlab.verdict import Setting, examine, judge
+from initlab.verdict import KEEPS, Setting, examine, judge
 
 CONF = Path(__file__).parents[1] / "conf"
 DEEP, MLP_2 = [100] * 5, [200, 200]
@@ -45,7 +47,7 @@ def run(data, init, activation, hidden, seed, optimizer=None, steps=200, dtype=n
     network.initialize(INITS.get(init, init) if isinstance(init, str) else init, init_rng)
     config = Training(steps=steps, eval_every=max(1, steps), probe_size=500)
     snapshots, diverged = [], None
-    for step in fit(network, optimizer, data, config, batch_rng):
+    for step in fit(network, optimizer, schedules.Constant(), data, config, batch_rng):
         if step.snapshot:
             snapshots.append(step.snapshot)
         if step.diverged:
@@ -290,10 +292,8 @@ def test_a_run_that_diverged_tells_the_step_and_the_ill_start():
     assert "at the start, activations grow 10-fold a layer" in verdict.sentence
 
 
-@pytest.mark.parametrize(
-    "activation", ["relu", "leaky_relu", "tanh", "sigmoid", "identity", "swish"]
-)
-@pytest.mark.parametrize("init", ["he", "xavier", "std1"])
+@pytest.mark.parametrize("activation", options("activation"))
+@pytest.mark.parametrize("init", ["he", "xavier", "std1", "xavier init.gain=auto"])
 def test_every_remedy_exists_and_is_another_than_what_is_in_use(init, activation):
     setting = Setting(init, activation, 0.1)
     for ill in (
@@ -304,8 +304,48 @@ def test_every_remedy_exists_and_is_another_than_what_is_in_use(init, activation
     ):
         verdict = examine(ill, setting)
         assert_is_sound(verdict, 3)
-        assert f"init={init} " not in f"{verdict.sentence} "
+        assert not re.search(rf"init={init}(?! init\.gain)\b", verdict.sentence)
         assert f"activation={activation} " not in f"{verdict.sentence} "
+
+
+def test_every_activation_has_an_init_that_keeps_it_but_sigmoid():
+    assert {*KEEPS} == {*options("activation")} - {"sigmoid"}
+
+
+@pytest.mark.parametrize("name", KEEPS)
+def test_the_init_advised_keeps_signal_and_gradient_through_ten_layers(digits, name):
+    activation = named("activation", name)
+    option, *auto = KEEPS[name].split()
+    init = named("init", option)
+    if auto:
+        init = replace(init, gain="auto").tuned(activation)
+    network = MLP([100] * 10).build(digits.features, digits.classes, activation, 100, np.float32)
+    x, labels = digits.train.x[:500] * np.float32(1 / 16), digits.train.labels[:500]
+    kept = []
+    for seed in range(3):
+        network.initialize(init, np.random.default_rng(seed))
+        snapshot = Probe(network, x, labels, digits.classes).snapshot(0)
+        kept.append(
+            (
+                snapshot.signal[-1] / snapshot.signal[0],
+                snapshot.gradient[0] / snapshot.gradient[-1],
+            )
+        )
+    limit = 10 if name == "softplus" else 3
+    assert ((1 / limit < np.median(kept, axis=0)) & (np.median(kept, axis=0) < limit)).all()
+
+
+def test_residual_branches_that_add_up_are_scaled():
+    setting = Setting("he", "relu", 0.1, residual=True)
+    verdict = examine(replace(HEALTHY, signal=[1.0, 8.0, 64.0, 512.0]), setting)
+    assert verdict.word == "exploding"
+    assert verdict.sentence.endswith("a smaller model.residual_scale keeps them")
+
+
+def test_a_run_that_diverged_without_a_snapshot_is_judged_all_the_same():
+    assert str(judge([], SETTING, 7)) == (
+        "diverged: the loss at step 7 is not a finite number; lower optimizer.lr, now 0.1"
+    )
 
 
 EXTREMES = [0.0, 5e-324, 1e-310, 1e-200, 1.0, 1e308, math.inf, math.nan]

@@ -20,10 +20,24 @@ def positive(name: str, value: float) -> None:
         raise ValueError(f"{name} must be greater than 0; got {value}")
 
 
+def positive_or_auto(name: str, value: float | str) -> None:
+    """Refuse anything but a finite number above zero or "auto"."""
+    if value == "auto":
+        return
+    if isinstance(value, str) or not (math.isfinite(value) and value > 0):
+        raise ValueError(f"{name} must be auto or a number greater than 0; got {value!r}")
+
+
 def at_least(name: str, value: float, low: float) -> None:
     """Refuse anything but a finite number of at least `low`."""
     if not (math.isfinite(value) and value >= low):
         raise ValueError(f"{name} must be at least {low}; got {value}")
+
+
+def within(name: str, value: float, low: float, high: float) -> None:
+    """Refuse anything outside [low, high]."""
+    if not low <= value <= high:
+        raise ValueError(f"{name} must be at least {low} and at most {high}; got {value}")
 
 
 def fraction(name: str, value: float) -> None:

@@ -7,6 +7,7 @@ Config is data. Every option of a group is one dataclass here and one YAML file 
 from __future__ import annotations
 
 import difflib
+import inspect
 import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
@@ -30,33 +31,40 @@ from omegaconf import (
 )
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException, ValidationError
 
-from initlab import activations, checks, data, initializers, network, optimizers, training
+from initlab import (
+    activations,
+    checks,
+    data,
+    initializers,
+    models,
+    optimizers,
+    quadratic,
+    schedules,
+    training,
+)
 
 PROJECT = Path(__file__).resolve().parents[2]
-GROUPS = ("init", "activation", "optimizer", "model", "data")
+GROUPS = ("init", "activation", "optimizer", "schedule", "model", "data")
 
-# group → schema name → dataclass; the files of conf/<group>/ name the schema that they fill in.
+
+def concrete(base: type) -> dict[str, type]:
+    """Return by name the classes below `base` that can be made."""
+    found: dict[str, type] = {}
+    child: type
+    for child in base.__subclasses__():
+        found |= {} if inspect.isabstract(child) else {child.__name__: child}
+        found |= concrete(child)
+    return found
+
+
+# group → class name → dataclass; the files of conf/<group>/ name the class that they fill in.
 SCHEMAS: dict[str, dict[str, type]] = {
-    "init": {
-        "constant": initializers.Constant,
-        "normal": initializers.Normal,
-        "variance_scaling": initializers.VarianceScaling,
-    },
-    "activation": {
-        "identity": activations.Identity,
-        "sigmoid": activations.Sigmoid,
-        "tanh": activations.Tanh,
-        "relu": activations.Relu,
-        "leaky_relu": activations.LeakyRelu,
-    },
-    "optimizer": {
-        "sgd": optimizers.SGD,
-        "momentum": optimizers.Momentum,
-        "adagrad": optimizers.AdaGrad,
-        "adam": optimizers.Adam,
-    },
-    "model": {"mlp": network.MLP},
-    "data": {"digits": data.Digits, "idx": data.IdxFiles, "gaussian": data.Gaussian},
+    "init": concrete(initializers.Initializer),
+    "activation": concrete(activations.Activation),
+    "optimizer": concrete(optimizers.Optimizer),
+    "schedule": concrete(schedules.Schedule),
+    "model": concrete(models.Model),
+    "data": concrete(data.Dataset),
 }
 
 
@@ -89,21 +97,53 @@ class Config:
     init: initializers.Initializer = MISSING
     activation: activations.Activation = MISSING
     optimizer: optimizers.Optimizer = MISSING
-    model: network.Model = MISSING
+    schedule: schedules.Schedule = MISSING
+    model: models.Model = MISSING
     data: data.Dataset = MISSING
     train: training.Training = field(default_factory=training.Training)
     tracking: Tracking = field(default_factory=Tracking)
     seed: int = 0
     dtype: str = "float32"
+    # The laws of `model.output_init` and its like, by place; made by `build`, not set by anybody.
+    places: dict[str, initializers.Initializer] = field(
+        init=False, default_factory=dict, metadata={"omegaconf_ignore": True}
+    )
 
     def __post_init__(self) -> None:
         checks.at_least("seed", self.seed, 0)
         checks.one_of("dtype", self.dtype, ("float32", "float64"))
+        if isinstance(self.model, quadratic.Quadratic):
+            if self.train.weight_decay:
+                raise ValueError(
+                    f"train.weight_decay must be 0 for a model without weights; "
+                    f"got {self.train.weight_decay}"
+                )
+            return
+        assert isinstance(self.model, models.NetworkModel)
         if self.train.steps and not self.data.labelled:
             raise ValueError(
                 f"train.steps must be 0 for data without labels, which nothing can be learnt "
                 f"from; got {self.train.steps}"
             )
+        if self.model.batch_norm and self.train.batch_size < 2:
+            raise ValueError(
+                f"train.batch_size must be at least 2 with model.batch_norm, as one example has "
+                f"no variance; got {self.train.batch_size}"
+            )
+        self.init = self.init.tuned(self.activation)
+        for place, option in self.model.inits.items():
+            if option not in options("init"):
+                wrong = f"model.{place}_init={option}: there is no such option."
+                raise ValueError(wrong + choices(option, options("init")))
+            self.places[place] = named("init", option).tuned(self.activation)
+
+
+def named(group: str, option: str) -> Any:
+    """Return what an option of a group stands for, with the settings of its file."""
+    settings = OmegaConf.load(PROJECT / "conf" / group / f"{option}.yaml")
+    assert isinstance(settings, DictConfig)
+    schema = SCHEMAS[group][settings.pop("defaults")[0][f"/schema/{group}@_here_"]]
+    return OmegaConf.to_object(OmegaConf.merge(schema, settings))
 
 
 def register() -> None:
@@ -125,7 +165,7 @@ def build(config: DictConfig) -> Config:
     """
     refuse_unknown_keys(config)
     built: dict[str, Any] = {}
-    for name in (each.name for each in fields(Config)):
+    for name in (each.name for each in fields(Config) if each.init):
         if OmegaConf.is_missing(config, name):
             raise ConfigError(f"{name}: nothing is chosen. Choices: {', '.join(options(name))}")
         value = config[name]

@@ -46,7 +46,7 @@ def _bar(steps: Iterable[Step], total: int) -> Iterator[Step]:
             now = time.monotonic()
             if now - shown > REFRESH_SECONDS and step.loss is not None:
                 speed = progress.tasks[task].speed or 0.0
-                numbers = f"loss {step.loss:<8.4g} {accuracy}{speed:>6,.0f} steps/s"
+                numbers = f"{_loss(step)} {accuracy}{speed:>6,.0f} steps/s"
                 progress.update(task, completed=step.number, numbers=numbers, refresh=True)
                 shown = now
             yield step
@@ -57,11 +57,15 @@ def _lines(steps: Iterable[Step], total: int) -> Iterator[Step]:
     width = len(f"{total:,}")
     for step in steps:
         if step.number % every == 0 and step.loss is not None:
-            line = f"step {step.number:>{width},}/{total:,}  loss {step.loss:<8.4g}"
+            line = f"step {step.number:>{width},}/{total:,}  {_loss(step)}"
             if step.evaluation:
                 line += f"  test accuracy {step.evaluation.test_accuracy:.1%}"
             out.print(line)
         yield step
+
+
+def _loss(step: Step) -> str:
+    return f"{'f' if step.point else 'loss'} {step.loss:<8.4g}"
 
 
 STYLES = {"healthy": "bold green", "diverged": "bold red"}
@@ -77,7 +81,12 @@ def summary(record: Record, verdict: Verdict | None, seconds: float) -> None:
     count = record.steps[-1].number
     if record.evaluation and record.diverged_step is None:
         out.print(outcome(record))
+    if record.points:
+        x, y = record.points[-1]
+        out.print(f"f {record.steps[-1].loss:.4g} at x {x:.4g}, y {y:.4g}")
     out.print(Text(f"{count:,} steps in {seconds:.1f} s", style="dim"))
+    for note in record.notes:
+        out.print(note)
     if record.snapshots:
         out.print(layer_table(record.snapshots[-1]))
     if verdict:

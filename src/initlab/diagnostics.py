@@ -58,7 +58,8 @@ class Snapshot:
     gradient    norm of a hidden layer's ∂L/∂z over all units and inputs, empty without labels: (L,)
     asymmetry   how much the incoming weights of the units of a hidden layer differ, relative to
                 their size: 0 where all units are alike, about 1 for random weights, NaN for a
-                layer of one unit: (L,)
+                layer of one unit and at the end of a residual branch, where units differ by what
+                the branch is added to: (L,)
     histograms  activations, gradients (of log₁₀|∂L/∂z|) and weights
     """
 
@@ -74,7 +75,7 @@ class Probe:
     """Takes snapshots of a network on fixed inputs x (B, I), with labels (B,) or without."""
 
     def __init__(self, network: Network, x: Array, labels: Labels | None, classes: int) -> None:
-        self.network = network.sharing(len(x))
+        self.network = network.sharing(len(x), "probe")
         self.x = x
         self.labels = labels
         self.loss = SoftmaxCrossEntropy(len(x), classes, network.dtype)
@@ -119,7 +120,10 @@ class Probe:
             statistics,
             signal=[self.input_signal, *map(variation, units)],
             gradient=[norm(dz) for dz in gradients],
-            asymmetry=[asymmetry(w) for w in weights[:-1]],
+            asymmetry=[
+                math.nan if layer.place == "branch" else asymmetry(layer.W)
+                for layer in network.dense[:-1]
+            ],
             histograms=histograms,
         )
 

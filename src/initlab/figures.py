@@ -20,7 +20,7 @@ from initlab.training import Step
 
 # Okabe & Ito's palette, told apart by the colour-blind.
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
-INK, GRID = "#222222", "#e6e6e6"
+INK, GRID, CONTOUR = "#222222", "#e6e6e6", "#bbbbbb"
 
 COLORS = {"activations": BLUE, "gradients": ORANGE, "weights": GREEN}
 AXES = {
@@ -39,6 +39,7 @@ ROOM = 0.7  # of a layer's height is for its histogram, the rest for its label
 TELLING = 0.2  # share of all activations from which on a single bin is told in words
 TOWERING = 1.5  # a bin beyond so many times the second is cut, or the rest would lie flat
 LONGEST = 46  # letters of a run's name that fit
+PATH_ROOM = np.array([10 / 7, 2.0])  # times the start, half the width and height of the valley
 SIDE, DPI = 3.2, 150  # inches and dots an inch: 480 pixels, read well at 300 to 500
 
 
@@ -112,6 +113,38 @@ def loss_curves(steps: Sequence[Step], name: str = "") -> Figure:
         panel.tick_params(labelsize=7)
         panel.grid(color=GRID, lw=0.6)
         panel.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def descent(points: Sequence[tuple[float, float]], name: str = "") -> Figure:
+    """Draw the path of a descent over the contours of x² / 20 + y².
+
+    The axes depend on the first point alone, so that paths from one start can be compared.
+    """
+    path = np.array(points)
+    path = path[np.isfinite(path).all(axis=-1)]
+    ends = np.maximum(np.abs(path[0]) * PATH_ROOM, 1.0)
+    shown = np.clip(path, -100 * ends, 100 * ends)  # or a divergent path would overflow
+    figure = square(name)
+    panel = figure.add_axes((0.12, 0.125, 0.84, 0.765))
+    x, y = np.meshgrid(*(np.linspace(-end, end, 101) for end in ends))
+    f = x * x / 20 + y * y
+    panel.contour(
+        x, y, f, levels=f.max() * np.linspace(0.02, 1, 12) ** 2, colors=CONTOUR, linewidths=0.7
+    )
+    panel.plot(0, 0, "+", color=INK, ms=7)
+    panel.plot(*shown.T, "o-", color=BLUE, ms=2.2, lw=0.8)
+    panel.plot(*path[0], "o", color=ORANGE, ms=4)
+    panel.set_xlim(-ends[0], ends[0])
+    panel.set_ylim(-ends[1], ends[1])
+    panel.locator_params(nbins=5)
+    panel.set_xlabel("x", fontsize=7.5, labelpad=1)
+    panel.set_ylabel("y", fontsize=7.5, labelpad=1)
+    panel.tick_params(labelsize=7)
+    panel.spines[["top", "right"]].set_visible(False)
+    last = path[-1]
+    words = f"{len(path) - 1:,} steps on x²/20 + y², to ({last[0]:.2g}, {last[1]:.2g})"
+    panel.set_title(words, fontsize=7.5, color=INK, pad=3)
     return figure
 
 

@@ -17,6 +17,13 @@ from initlab import checks
 from initlab.arrays import Array
 
 
+def average(mean: Array, x: Array, rate: float, scratch: Array) -> None:
+    """mean ← rate · mean + (1 - rate) · x, in place; `scratch` may be x itself."""
+    np.subtract(x, mean, out=scratch)
+    scratch *= 1 - rate
+    mean += scratch
+
+
 @dataclass
 class Optimizer(ABC):
     """w ← w - lr · (a direction made from g)."""
@@ -31,8 +38,8 @@ class Optimizer(ABC):
         self.step = np.empty_like(w)
 
     @abstractmethod
-    def update(self, w: Array, g: Array) -> None:
-        """Change w in place by one step against the gradient g."""
+    def update(self, w: Array, g: Array, lr: float) -> None:
+        """Change w in place by one step at rate lr against the gradient g."""
 
 
 @dataclass
@@ -41,8 +48,8 @@ class SGD(Optimizer):
 
     lr: float = 0.1
 
-    def update(self, w: Array, g: Array) -> None:
-        np.multiply(g, self.lr, out=self.step)
+    def update(self, w: Array, g: Array, lr: float) -> None:
+        np.multiply(g, lr, out=self.step)
         w -= self.step
 
 
@@ -61,11 +68,28 @@ class Momentum(Optimizer):
         super().start(w)
         self.v = np.zeros_like(w)
 
-    def update(self, w: Array, g: Array) -> None:
+    def update(self, w: Array, g: Array, lr: float) -> None:
         self.v *= self.momentum
-        np.multiply(g, self.lr, out=self.step)
+        np.multiply(g, lr, out=self.step)
         self.v -= self.step
         w += self.v
+
+
+@dataclass
+class Nesterov(Momentum):
+    """v ← momentum · v - lr · g;   w ← w + momentum · v - lr · g.
+
+    Sutskever et al. 2013, eq. 3-4, of which w is the point ahead, where g is taken; so written by
+    Bengio et al. 2013.
+    """
+
+    def update(self, w: Array, g: Array, lr: float) -> None:
+        self.v *= self.momentum
+        np.multiply(g, lr, out=self.step)
+        self.v -= self.step
+        w -= self.step
+        np.multiply(self.v, self.momentum, out=self.step)
+        w += self.step
 
 
 @dataclass
@@ -83,13 +107,82 @@ class AdaGrad(Optimizer):
         super().start(w)
         self.h = np.zeros_like(w)
 
-    def update(self, w: Array, g: Array) -> None:
+    def update(self, w: Array, g: Array, lr: float) -> None:
         np.multiply(g, g, out=self.step)
         self.h += self.step
         np.sqrt(self.h, out=self.step)
         self.step += self.eps
         np.divide(g, self.step, out=self.step)
-        self.step *= self.lr
+        self.step *= lr
+        w -= self.step
+
+
+@dataclass
+class RMSProp(Optimizer):
+    """Tieleman & Hinton 2012, lecture 6.5.
+
+    v ← rho · v + (1 - rho) · g²;   w ← w - lr · g / (√v + eps)
+    """
+
+    lr: float = 0.001
+    rho: float = 0.9
+    eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checks.fraction("rho", self.rho)
+        checks.positive("eps", self.eps)
+
+    def start(self, w: Array) -> None:
+        super().start(w)
+        self.v = np.zeros_like(w)
+
+    def update(self, w: Array, g: Array, lr: float) -> None:
+        np.multiply(g, g, out=self.step)
+        average(self.v, self.step, self.rho, scratch=self.step)
+        np.sqrt(self.v, out=self.step)
+        self.step += self.eps
+        np.divide(g, self.step, out=self.step)
+        self.step *= lr
+        w -= self.step
+
+
+@dataclass
+class AdaDelta(Optimizer):
+    """Zeiler 2012, algorithm 1, which has no rate: there lr = 1.
+
+    v ← rho · v + (1 - rho) · g²;   Δ = √(u + eps) / √(v + eps) · g
+    u ← rho · u + (1 - rho) · Δ²;   w ← w - lr · Δ
+    """
+
+    lr: float = 1.0
+    rho: float = 0.95
+    eps: float = 1e-6
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checks.fraction("rho", self.rho)
+        checks.positive("eps", self.eps)
+
+    def start(self, w: Array) -> None:
+        super().start(w)
+        self.v = np.zeros_like(w)
+        self.u = np.zeros_like(w)
+        self.delta = np.empty_like(w)
+
+    def update(self, w: Array, g: Array, lr: float) -> None:
+        np.multiply(g, g, out=self.step)
+        average(self.v, self.step, self.rho, scratch=self.step)
+
+        np.add(self.u, self.eps, out=self.delta)
+        np.add(self.v, self.eps, out=self.step)
+        self.delta /= self.step
+        np.sqrt(self.delta, out=self.delta)
+        self.delta *= g
+
+        np.multiply(self.delta, self.delta, out=self.step)
+        average(self.u, self.step, self.rho, scratch=self.step)
+        np.multiply(self.delta, lr, out=self.step)
         w -= self.step
 
 
@@ -119,21 +212,120 @@ class Adam(Optimizer):
         self.v = np.zeros_like(w)
         self.t = 0
 
-    def update(self, w: Array, g: Array) -> None:
+    def update(self, w: Array, g: Array, lr: float) -> None:
         self.t += 1
-        np.subtract(g, self.m, out=self.step)
-        self.step *= 1 - self.beta1
-        self.m += self.step
-
+        average(self.m, g, self.beta1, scratch=self.step)
         np.multiply(g, g, out=self.step)
-        self.step -= self.v
-        self.step *= 1 - self.beta2
-        self.v += self.step
+        average(self.v, self.step, self.beta2, scratch=self.step)
 
         # Both sides of the fraction times √(1 - beta2ᵗ), which spares two passes over the vector.
         root = math.sqrt(1 - self.beta2**self.t)
         np.sqrt(self.v, out=self.step)
         self.step += self.eps * root
         np.divide(self.m, self.step, out=self.step)
-        self.step *= self.lr * root / (1 - self.beta1**self.t)
+        self.step *= lr * root / (1 - self.beta1**self.t)
         w -= self.step
+
+
+@dataclass
+class AdamW(Adam):
+    """w ← w - lr · weight_decay · w, then a step of Adam (Loshchilov & Hutter 2019, algorithm 2).
+
+    The share lr · weight_decay is PyTorch's; in the paper it follows the schedule but not the base
+    rate. All of w decays, biases too, as in PyTorch; the penalty `train.weight_decay` spares them.
+    """
+
+    weight_decay: float = 0.01
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checks.at_least("weight_decay", self.weight_decay, 0)
+
+    def update(self, w: Array, g: Array, lr: float) -> None:
+        w *= 1 - lr * self.weight_decay
+        super().update(w, g, lr)
+
+
+@dataclass
+class NAdam(Adam):
+    """Dozat 2016, algorithm 2, as PyTorch has it; the paper's v̂ is beta2 times this one.
+
+    m ← beta1 · m + (1 - beta1) · g;   v ← beta2 · v + (1 - beta2) · g²
+    μₜ = beta1 · (1 - ½ · 0.96^(t · momentum_decay))
+    m̂ = μₜ₊₁ · m / (1 - μ₁ ⋯ μₜ₊₁) + (1 - μₜ) · g / (1 - μ₁ ⋯ μₜ);   v̂ = v / (1 - beta2ᵗ)
+    w ← w - lr · m̂ / (√v̂ + eps)
+    """
+
+    lr: float = 0.002
+    momentum_decay: float = 0.004
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checks.at_least("momentum_decay", self.momentum_decay, 0)
+
+    def start(self, w: Array) -> None:
+        super().start(w)
+        self.m_hat = np.empty_like(w)
+        self.product = 1.0
+
+    def mu(self, t: int) -> float:
+        """Return μₜ, which rises from beta1 / 2 to beta1."""
+        return self.beta1 * (1 - math.pow(0.96, t * self.momentum_decay) / 2)
+
+    def update(self, w: Array, g: Array, lr: float) -> None:
+        self.t += 1
+        average(self.m, g, self.beta1, scratch=self.step)
+        np.multiply(g, g, out=self.step)
+        average(self.v, self.step, self.beta2, scratch=self.step)
+
+        mu, next_mu = self.mu(self.t), self.mu(self.t + 1)
+        self.product *= mu
+        np.multiply(self.m, next_mu / (1 - self.product * next_mu), out=self.m_hat)
+        np.multiply(g, (1 - mu) / (1 - self.product), out=self.step)
+        self.m_hat += self.step
+
+        # Both sides of the fraction times √(1 - beta2ᵗ), as in Adam.
+        root = math.sqrt(1 - self.beta2**self.t)
+        np.sqrt(self.v, out=self.step)
+        self.step += self.eps * root
+        np.divide(self.m_hat, self.step, out=self.step)
+        self.step *= lr * root
+        w -= self.step
+
+
+@dataclass
+class Lion(Optimizer):
+    """Chen et al. 2023, algorithm 2: every parameter moves by lr, however large its gradient.
+
+    c = beta1 · m + (1 - beta1) · g
+    w ← w - lr · (sign(c) + weight_decay · w)
+    m ← beta2 · m + (1 - beta2) · g
+    """
+
+    lr: float = 1e-4
+    beta1: float = 0.9
+    beta2: float = 0.99
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checks.fraction("beta1", self.beta1)
+        checks.fraction("beta2", self.beta2)
+        checks.at_least("weight_decay", self.weight_decay, 0)
+
+    def start(self, w: Array) -> None:
+        super().start(w)
+        self.m = np.zeros_like(w)
+        self.c = np.empty_like(w)
+
+    def update(self, w: Array, g: Array, lr: float) -> None:
+        np.multiply(self.m, self.beta1, out=self.c)
+        np.multiply(g, 1 - self.beta1, out=self.step)
+        self.c += self.step
+
+        w *= 1 - lr * self.weight_decay
+        np.sign(self.c, out=self.step)  # in place it would take ten times as long
+        self.step *= lr
+        w -= self.step
+
+        average(self.m, g, self.beta2, scratch=self.step)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,12 @@ def metrics(step: Step) -> Iterator[tuple[str, float]]:
     A store turns inf into 1.8e308, and a single NaN breaks the page of a run.
     """
     values: dict[str, float] = {}
+    if step.point is not None:
+        values["x"], values["y"] = step.point
     if step.loss is not None:
-        values["train/loss"] = step.loss
+        values["train/loss" if step.point is None else "f"] = step.loss
+    if step.lr is not None:
+        values["lr"] = step.lr
     if step.evaluation is not None:
         values["train/accuracy"] = step.evaluation.train_accuracy
         values["test/loss"] = step.evaluation.test_loss
@@ -40,10 +44,11 @@ def metrics(step: Step) -> Iterator[tuple[str, float]]:
 
 
 class Record:
-    """All steps of a run, in order, and its name."""
+    """All steps of a run, in order, its name, and notes on how it was made ready."""
 
-    def __init__(self, name: str = "") -> None:
+    def __init__(self, name: str = "", notes: Sequence[str] = ()) -> None:
         self.name = name
+        self.notes = notes
         self.steps: list[Step] = []
 
     def add(self, step: Step) -> None:
@@ -62,6 +67,11 @@ class Record:
         return [step.snapshot for step in self.steps if step.snapshot]
 
     @property
+    def points(self) -> list[tuple[float, float]]:
+        """The path over a function of two variables, empty where a network was trained."""
+        return [step.point for step in self.steps if step.point]
+
+    @property
     def evaluation(self) -> Evaluation | None:
         """The last evaluation."""
         return next((step.evaluation for step in reversed(self.steps) if step.evaluation), None)
@@ -73,15 +83,17 @@ class Record:
         return float(np.mean(losses)) if losses else None
 
     def verdict(self, setting: Setting) -> Verdict | None:
-        """Return the verdict, None where no distributions were recorded."""
-        return judge(self.snapshots, setting, self.diverged_step) if self.snapshots else None
+        """Return the verdict, None where there is nothing to judge by."""
+        if self.snapshots or self.diverged_step is not None:
+            return judge(self.snapshots, setting, self.diverged_step)
+        return None
 
     def save(self, folder: Path, initial: Parameters, final: Parameters) -> None:
         """Write the pictures, histograms.npz and weights.npz into `folder`."""
         for name, picture in self.pictures():
             (folder / name).write_bytes(picture)
-        weights = {f"initial/{name}": view for name, view in initial.views.items()}
-        weights |= {f"final/{name}": view for name, view in final.views.items()}
+        weights = {f"initial/{name}": array for name, array in initial.arrays().items()}
+        weights |= {f"final/{name}": array for name, array in final.arrays().items()}
         np.savez(folder / "weights.npz", allow_pickle=False, **weights)
         np.savez(folder / "histograms.npz", allow_pickle=False, **self.histograms())
 
@@ -105,6 +117,8 @@ class Record:
                 yield f"{quantity}.png", figures.png(picture)
         if self.evaluation:
             yield "loss.png", figures.png(figures.loss_curves(self.steps, self.name))
+        if self.points:
+            yield "path.png", figures.png(figures.descent(self.points, self.name))
 
     def histograms(self) -> dict[str, NDArray[Any]]:
         """Return steps (S,) and, for each quantity, edges (K+1,) and counts (S, L, K+2)."""

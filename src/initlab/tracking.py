@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -236,11 +236,13 @@ class Tracker:
         with self.talking():
             self.client.log_artifacts(self.run_id, str(folder))
 
-    def conclude(self, outcome: str, verdict: Verdict | None) -> None:
-        """Tag how the run ended; the verdict's sentence becomes its description."""
+    def conclude(self, outcome: str, verdict: Verdict | None, notes: Sequence[str] = ()) -> None:
+        """Tag how the run ended; the verdict's sentence and the notes become its description."""
         tags = {"outcome": outcome}
         if verdict:
-            tags |= {"verdict": verdict.word, "mlflow.note.content": str(verdict)}
+            tags["verdict"] = verdict.word
+        if description := "\n\n".join([str(verdict)] * bool(verdict) + [*notes]):
+            tags["mlflow.note.content"] = description
         with self.talking():
             self.client.log_batch(self.run_id, tags=[RunTag(*item) for item in tags.items()])
 

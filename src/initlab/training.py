@@ -19,6 +19,7 @@ from initlab.diagnostics import Probe, Snapshot
 from initlab.losses import SoftmaxCrossEntropy
 from initlab.network import Network, Parameters
 from initlab.optimizers import Optimizer
+from initlab.schedules import Schedule
 
 EVALUATION_BATCH = 500
 
@@ -76,13 +77,18 @@ class Evaluation:
 class Step:
     """What happened at one step.
 
-    loss is None at the last step; evaluation and snapshot are there at the steps that have one.
+    loss        of the batch, None at the last step
+    evaluation  at the steps that have one; snapshot likewise
+    lr          the rate of the update, where it may differ from that of the step before
+    point       (x, y), where a function of two variables is descended
     """
 
     number: int
     loss: float | None = None
     evaluation: Evaluation | None = None
     snapshot: Snapshot | None = None
+    lr: float | None = None
+    point: tuple[float, float] | None = None
 
     @property
     def diverged(self) -> bool:
@@ -96,7 +102,7 @@ class Score:
 
     def __init__(self, network: Network, samples: Samples, classes: int) -> None:
         batch = min(EVALUATION_BATCH, len(samples))
-        self.network = network.sharing(batch)
+        self.network = network.sharing(batch, "evaluate")
         self.rows = Rows(samples, batch, network.dtype)
         self.loss = SoftmaxCrossEntropy(batch, classes, network.dtype)
         self.count = len(samples)
@@ -143,6 +149,7 @@ class Observer:
 def fit(
     network: Network,
     optimizer: Optimizer,
+    schedule: Schedule,
     data: Data,
     config: Training,
     rng: np.random.Generator,
@@ -171,7 +178,10 @@ def fit(
                 if config.weight_decay:
                     gradients.weights += config.weight_decay * parameters.weights
                 previous = parameters.copy() if number + 1 in observer.snapshot_steps else None
-                optimizer.update(parameters.vector, gradients.vector)
+                lr = optimizer.lr * schedule.factor(number, config.steps)
+                optimizer.update(parameters.vector, gradients.vector, lr)
+                if schedule.varies or number == 0:
+                    step.lr = lr
         yield step
         if step.diverged:
             return

@@ -19,8 +19,21 @@ DEAD = 0.5  # of the units of a layer: He nets of five layers have 0.16 on small
 SYMMETRIC = 1e-3  # difference of the units' weights over their size: rounding leaves 1e-7, random 1
 BEGUN = 2.0  # a change by this factor marks the layer where vanishing or exploding begins
 
-# The option of `init` that keeps the signal of an activation; sigmoid has none in deep nets.
-KEEPS = {"relu": "he", "leaky_relu": "he", "tanh": "xavier", "identity": "xavier"}
+# What to type after `init=` to keep the signal of an activation, at 20 layers within a factor of 4
+# (softplus: at 10 within 8); sigmoid has nothing in deep nets.
+KEEPS = {
+    "identity": "xavier",
+    "tanh": "xavier",
+    "hard_tanh": "xavier",
+    "softsign": "xavier init.gain=auto",
+    "relu": "he",
+    "leaky_relu": "he",
+    "elu": "xavier init.gain=auto",
+    "selu": "lecun",
+    "gelu": "xavier init.gain=auto",
+    "silu": "xavier init.gain=auto",
+    "softplus": "he",
+}
 SHALLOW = 3  # hidden layers up to which sigmoid and xavier keep enough to learn
 
 
@@ -38,29 +51,34 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Setting:
-    """What a sentence needs to name: the options chosen and the learning rate."""
+    """What a sentence needs to name: the options chosen, the rate, and if branches are added.
+
+    init  as typed after `init=`, with gain=auto where it is
+    """
 
     init: str
     activation: str
     lr: float
+    residual: bool = False
 
 
 def judge(
     snapshots: Sequence[Snapshot], setting: Setting, diverged_step: int | None = None
 ) -> Verdict:
-    """Return the verdict on a run with these snapshots, in order, at least one.
+    """Return the verdict on a run with these snapshots, in order.
 
-    It is that of the last snapshot, unless the run diverged, and tells if the start was ill in
-    another way.
+    Only a run that diverged may have none. Any other is judged by its last snapshot, with a word
+    on the first if that was ill in another way.
     """
-    start = examine(snapshots[0], setting)
+    start = examine(snapshots[0], setting) if snapshots else None
     if diverged_step is not None:
         advice = lower_lr(setting)
-        if start.word != "healthy":
+        if start and start.word != "healthy":
             advice = f"at the start, {start.sentence}"
         return Verdict(
             "diverged", 0, f"the loss at step {diverged_step} is not a finite number; {advice}"
         )
+    assert start, "a run is judged by its snapshots"
     end = examine(snapshots[-1], setting)
     if start.word in ("healthy", end.word):
         return end
@@ -125,7 +143,7 @@ def saturated(snapshot: Snapshot, setting: Setting) -> Verdict | None:
         "saturated",
         layer,
         f"{shares[layer - 1]:.0%} of the activations of layer {layer} lie {where}: "
-        + (lower_lr(setting) if setting.init == "xavier" else smaller),
+        + (lower_lr(setting) if setting.init.startswith("xavier") else smaller),
     )
 
 
@@ -185,6 +203,8 @@ def trend(sizes: Sequence[float]) -> tuple[str, int, str] | None:
 
 def remedy(setting: Setting, depth: int) -> str:
     """Return what keeps activations and gradients in proportion."""
+    if setting.residual:
+        return "a smaller model.residual_scale keeps them"
     keeper = KEEPS.get(setting.activation)
     if setting.activation == "sigmoid" and depth <= SHALLOW:
         keeper = "xavier"

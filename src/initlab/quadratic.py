@@ -1,0 +1,77 @@
+"""The valley f(x, y) = x² / 20 + y², on which the path of an optimiser can be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from initlab import checks
+from initlab.arrays import Array
+from initlab.models import Model
+from initlab.network import Parameters
+from initlab.optimizers import Optimizer
+from initlab.schedules import Schedule
+from initlab.training import Step
+
+
+@dataclass
+class Quadratic(Model):
+    """f(x, y) = x² / 20 + y², with its minimum at the origin.     w = (x, y)
+
+    start  where the descent begins; Saitoh 2016, 6.1.2, has (-7, 2)
+    """
+
+    unused: ClassVar[tuple[str, ...]] = ("init", "activation", "data")
+
+    start: list[float] = field(default_factory=lambda: [-7.0, 2.0])
+
+    def __post_init__(self) -> None:
+        if len(self.start) != 2:
+            raise ValueError(f"start must be a list of x and y; got {list(self.start)}")
+        for value in self.start:
+            checks.finite("start", value)
+
+    def parameters(self, dtype: str) -> Parameters:
+        """Return the point where the descent begins."""
+        parameters = Parameters({"w": (2,)}, dtype)
+        parameters.vector[...] = self.start
+        return parameters
+
+
+def value(w: Array) -> float:
+    """Return f at w (2,)."""
+    x, y = map(float, w)
+    return x * x / 20 + y * y
+
+
+def gradient(w: Array, out: Array) -> Array:
+    """Write ∂f/∂w at w (2,) into `out`."""
+    x, y = w
+    out[...] = x / 10, 2 * y
+    return out
+
+
+def descend(
+    parameters: Parameters, optimizer: Optimizer, schedule: Schedule, steps: int
+) -> Iterator[Step]:
+    """Move the point in place; yield a `Step` for each update, and one for the last point.
+
+    The step whose f is not finite is the last.
+    """
+    w = parameters.vector
+    g = np.empty_like(w)
+    optimizer.start(w)
+    for number in range(steps + 1):
+        with np.errstate(over="ignore", invalid="ignore"):  # divergence is a result
+            step = Step(number, value(w), point=(float(w[0]), float(w[1])))
+            if number < steps and not step.diverged:
+                lr = optimizer.lr * schedule.factor(number, steps)
+                optimizer.update(w, gradient(w, out=g), lr)
+                if schedule.varies or number == 0:
+                    step.lr = lr
+        yield step
+        if step.diverged:
+            return

@@ -1,0 +1,111 @@
+"""Schedules: the learning rate as a share of `optimizer.lr`, step by step."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from initlab import checks
+
+
+@dataclass
+class Schedule(ABC):
+    """lr of a step = optimizer.lr · factor(step, steps).
+
+    varies  whether the factor may differ from step to step, so that the rate is worth recording
+    """
+
+    varies: ClassVar[bool] = True
+
+    @abstractmethod
+    def factor(self, step: int, steps: int) -> float:
+        """Return the share of `optimizer.lr`, in [0, 1], for update `step` (from 0) of `steps`."""
+
+
+@dataclass
+class Constant(Schedule):
+    """The same rate at every step."""
+
+    varies: ClassVar[bool] = False
+
+    def factor(self, step: int, steps: int) -> float:
+        return 1.0
+
+
+@dataclass
+class Decay(Schedule):
+    """A fall by the factor gamma every so many steps, in one way or another."""
+
+    gamma: float = 0.1
+    every: int | None = None
+
+    def __post_init__(self) -> None:
+        checks.positive("gamma", self.gamma)
+        checks.within("gamma", self.gamma, 0, 1)
+        if self.every is not None:
+            checks.at_least("every", self.every, 1)
+
+
+@dataclass
+class StepDecay(Decay):
+    """gamma^⌊step / every⌋, a stair.
+
+    every  steps of one stair; null: a third of all, rounded up, so that there are at most three
+    """
+
+    def factor(self, step: int, steps: int) -> float:
+        every = math.ceil(steps / 3) if self.every is None else self.every
+        return math.pow(self.gamma, step // every)
+
+
+@dataclass
+class Exponential(Decay):
+    """gamma^(step / every), the same loss at every step.
+
+    every  steps in which the factor falls to gamma; null: all
+    """
+
+    def factor(self, step: int, steps: int) -> float:
+        every = steps if self.every is None else self.every
+        return math.pow(self.gamma, step / every)
+
+
+@dataclass
+class Cosine(Schedule):
+    """final + (1 - final) · (1 + cos(π · step / steps)) / 2   (Loshchilov & Hutter 2017, eq. 5).
+
+    final  what it falls to, as a share of `optimizer.lr`
+    """
+
+    final: float = 0.0
+
+    def __post_init__(self) -> None:
+        checks.within("final", self.final, 0, 1)
+
+    def factor(self, step: int, steps: int) -> float:
+        return self.final + (1 - self.final) * (1 + math.cos(math.pi * step / steps)) / 2
+
+
+@dataclass
+class WarmupCosine(Cosine):
+    """(step + 1) / warmup (Goyal et al. 2017, 2.2), from the whole rate on `Cosine` over the rest.
+
+    Both step warmup - 1 and step warmup have the whole rate.
+
+    warmup  steps of the rise; null: a tenth of all, but one at least; 0: none
+    """
+
+    warmup: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.warmup is not None:
+            checks.at_least("warmup", self.warmup, 0)
+
+    def factor(self, step: int, steps: int) -> float:
+        warmup = max(1, steps // 10) if self.warmup is None else self.warmup
+        if step < warmup:
+            return (step + 1) / warmup
+        return super().factor(step - warmup, steps - warmup)
