@@ -28,7 +28,17 @@ from threadpoolctl import threadpool_limits
 from initlab import console, provenance
 from initlab.batches import Rows
 from initlab.checks import UserError
-from initlab.config import GROUPS, PROJECT, Config, ConfigError, build, explain, flatten, register
+from initlab.config import (
+    GROUPS,
+    PROJECT,
+    Config,
+    ConfigError,
+    build,
+    explain,
+    flatten,
+    named,
+    register,
+)
 from initlab.diagnostics import Snapshot
 from initlab.models import NetworkModel
 from initlab.network import Parameters
@@ -171,8 +181,13 @@ def prepare(config: Config, job: Job) -> Work:
 def setting(config: Config, job: Job) -> Setting:
     """Return what a verdict needs to name."""
     residual = isinstance(config.model, NetworkModel) and config.model.residual
-    auto = " init.gain=auto" * (job.settings.get("init.gain") == "auto")
-    init = job.choices["init"] + auto
+    option = job.choices["init"]
+    changed = [
+        f"init.{key}={plain(job.settings[f'init.{key}'])}"
+        for key, usual in vars(named("init", option)).items()
+        if job.settings[f"init.{key}"] != usual
+    ]
+    init = " ".join([option, *changed])
     return Setting(init, job.choices["activation"], config.optimizer.lr, residual)
 
 

@@ -75,8 +75,8 @@ DESIGN = {
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_the_options_are_those_of_the_design(group):
-    assert {*options(group)} == {*DESIGN[group].split()}
+def test_every_option_of_the_design_is_there(group):
+    assert {*options(group)} >= {*DESIGN[group].split()}
 
 
 # option: (std at fan-in 300 and fan-out 100, uniform or normal), as the design's table says.

@@ -126,6 +126,19 @@ def test_bounded_laws_come_near_their_bound_and_stay_within(name):
     assert 0.99 * high < draws.max() <= high
 
 
+@pytest.mark.parametrize(
+    ("name", "law"),
+    {
+        "orthogonal": Orthogonal(gain=1.0),
+        "identity": Identity(gain=1.0),
+        "sparse": Sparse(nonzeros=15, std=1.0),
+        "lsuv": LSUV(tolerance=0.1, max_tries=10),
+    }.items(),
+)
+def test_options_have_the_numbers_of_their_papers(name, law):
+    assert named("init", name) == law
+
+
 @EVERY_SHAPE
 @pytest.mark.parametrize(("name", "value"), [("zeros", 0.0), ("const001", 0.01)])
 def test_constants_are_constant(name, value, shape):
@@ -428,7 +441,7 @@ def test_lsuv_brings_every_layer_of_a_deep_net_to_variance_one(activation, dtype
     network.forward(x)
     variances = [layer.y.var(dtype=np.float64) for layer in network.dense]
     assert variances == pytest.approx(np.ones(21), abs=0.1)
-    took = r"(1 rescaling|0 to 1 rescaling) a layer"
+    took = r"(1 rescaling|0 to 1 rescalings) a layer"
     start = "lsuv brought the pre-activations of 21 layers to variance 1 ± 0.1, with "
     assert re.fullmatch(re.escape(start) + took, said)
 
@@ -460,14 +473,14 @@ def test_lsuv_leaves_and_names_layers_whose_outputs_do_not_vary(activation, dead
 
 
 class FakeLayer(SimpleNamespace):
-    """A layer whose outputs have variance v · W^power, whatever the batch."""
+    """A layer whose outputs have mean 3 and variance v · W^power, whatever the batch."""
 
     def __init__(self, v, power=2.0, dtype=np.float64):
         super().__init__(v=v, power=power, W=np.ones((2, 2), dtype), y=None)
 
     def forward(self):
         std = math.sqrt(self.v) * self.W[0, 0] ** (self.power / 2)
-        self.y = np.array([[std, -std]], self.W.dtype)
+        self.y = np.array([[3 + std, 3 - std]], self.W.dtype)
 
 
 def adjust(init, *layers):

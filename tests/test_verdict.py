@@ -133,8 +133,8 @@ def test_he_is_still_healthy_after_three_thousand_steps_of_adam(digits, seed):
 
 
 @SEEDS
-def test_deep_sigmoid_nets_vanish_whatever_the_init(digits, seed):
-    start, _ = run(digits, "xavier", "sigmoid", DEEP, seed, steps=2)
+def test_very_deep_sigmoid_nets_vanish_whatever_the_init(digits, seed):
+    start, _ = run(digits, "xavier", "sigmoid", [100] * 7, seed, steps=2)
     assert start.word == "vanishing"
     assert "init=" not in start.sentence
     assert "no init keeps them" in start.sentence
@@ -147,6 +147,18 @@ def test_xavier_is_the_remedy_for_shallow_sigmoid_nets(digits, seed):
     assert start.word == "vanishing"
     assert "with sigmoid, init=xavier keeps them" in start.sentence
     start, end = run(digits, "xavier", "sigmoid", MLP_2, seed)
+    assert (start.word, end.word) == ("healthy", "healthy")
+
+
+@SEEDS
+@pytest.mark.parametrize("depth", [4, 5, 6])
+def test_kumar_is_the_remedy_for_sigmoid_nets_of_up_to_six_layers(digits, seed, depth):
+    start, _ = run(digits, "xavier", "sigmoid", [100] * depth, seed, steps=2)
+    assert start.word == "vanishing"
+    assert "with sigmoid, init=variance_scaling init.scale=12.8 keeps them" in start.sentence
+    kumar = named("init", "variance_scaling")
+    kumar.scale = 12.8
+    start, end = run(digits, kumar, "sigmoid", [100] * depth, seed)
     assert (start.word, end.word) == ("healthy", "healthy")
 
 

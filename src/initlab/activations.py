@@ -42,8 +42,9 @@ class Activation(ABC):
     def gain(self) -> float:
         """Return 1 / √E[φ(z)²] for z ~ N(0, 1).
 
-        Weights of std gain / √n_in keep the rms of every layer's z at 1. It is √2 for relu (He et
-        al. 2015) and 1 for selu (Klambauer et al. 2017).
+        Weights of std gain / √n_in make z of rms 1 out of z of rms 1. It is √2 for relu (He et al.
+        2015) and 1 for selu (Klambauer et al. 2017), and most activations come back to rms 1 from
+        elsewhere; gelu and silu move away from it, a little more at every layer.
         """
         # Even steps beat Gauss-Hermite nodes here: at the kinks of hard_tanh they err by 1e-7,
         # 300 Gauss-Hermite nodes by 2e-3, and NumPy cannot make 400.
@@ -280,7 +281,7 @@ class Silu(Activation):
 
 @dataclass
 class Softplus(Activation):
-    """φ(z) = log(1 + exp(β z)) / β, a smooth relu (Dugas et al. 2001)."""
+    """φ(z) = log(1 + exp(β z)) / β, a smooth relu (Dugas et al. 2000)."""
 
     beta: float = 1.0
 

@@ -336,7 +336,7 @@ class LSUV(Initializer):
         took = str(high) if low == high else f"{low} to {high}"
         return (
             f"lsuv brought the pre-activations of {which} layer{'s' * (layers != 1)} to variance "
-            f"1 ± {self.tolerance:g}, with {took} rescaling{'s' * (high != 1)} a layer"
+            f"1 ± {self.tolerance:g}, with {took} rescaling{'s' * (took != '1')} a layer"
         )
 
 

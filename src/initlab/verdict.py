@@ -20,7 +20,7 @@ SYMMETRIC = 1e-3  # difference of the units' weights over their size: rounding l
 BEGUN = 2.0  # a change by this factor marks the layer where vanishing or exploding begins
 
 # What to type after `init=` to keep the signal of an activation, at 20 layers within a factor of 4
-# (softplus: at 10 within 8); sigmoid has nothing in deep nets.
+# (softplus: at 10 within 8).
 KEEPS = {
     "identity": "xavier",
     "tanh": "xavier",
@@ -34,7 +34,9 @@ KEEPS = {
     "silu": "xavier init.gain=auto",
     "softplus": "he",
 }
-SHALLOW = 3  # hidden layers up to which sigmoid and xavier keep enough to learn
+# The same for sigmoid, by the number of hidden layers up to which enough is kept to learn; the
+# second is Kumar's of 2017, and beyond it there is none.
+SIGMOID_KEEPS = {3: "xavier", 6: "variance_scaling init.scale=12.8"}
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Verdict:
 class Setting:
     """What a sentence needs to name: the options chosen, the rate, and if branches are added.
 
-    init  as typed after `init=`, with gain=auto where it is
+    init  as typed after `init=`, with settings that are not the option's own
     """
 
     init: str
@@ -206,8 +208,8 @@ def remedy(setting: Setting, depth: int) -> str:
     if setting.residual:
         return "a smaller model.residual_scale keeps them"
     keeper = KEEPS.get(setting.activation)
-    if setting.activation == "sigmoid" and depth <= SHALLOW:
-        keeper = "xavier"
+    if setting.activation == "sigmoid":
+        keeper = next((init for deepest, init in SIGMOID_KEEPS.items() if depth <= deepest), None)
     if keeper is None:
         layers = f"{depth} layers of {setting.activation}"
         return f"no init keeps them through {layers}, try activation=tanh or activation=relu"
