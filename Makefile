@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: sweep test check format bench screenshots clean
+.PHONY: sweep test check format bench parity screenshots clean
 
 sweep: .venv/installed
 	$(BIN)/python src/train.py -m init=xavier,he,std001
@@ -21,6 +21,11 @@ format: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/tracking.py
+
+parity: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[bench]'
+	$(BIN)/python benchmarks/parity.py
 
 screenshots: .venv/installed
 	$(BIN)/python docs/screenshots.py
