@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, open_dict
 
 SRC = Path(__file__).resolve().parents[1] / "src"
 sys.path.insert(0, str(SRC))
@@ -32,11 +32,14 @@ DEFAULTS = ["data=mnist", "train.steps=10000"]
 
 def seconds(settings: list[str], folder: Path) -> tuple[float, float]:
     """Train once; return wall-clock and processor time from the config to the closed run."""
-    composed = compose("config", settings)
+    composed = compose("config", settings, return_hydra_config=True)
+    choices = {group: str(composed.hydra.runtime.choices[group]) for group in GROUPS}
+    with open_dict(composed):
+        del composed["hydra"]
     content = OmegaConf.to_container(composed, resolve=True)
     job = train.Job(
         name="benchmark",
-        choices=dict.fromkeys(GROUPS, "benchmark"),
+        choices=choices,
         settings=dict(flatten(content)),
         yaml=OmegaConf.to_yaml(composed),
         folder=folder,
