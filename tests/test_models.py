@@ -64,6 +64,16 @@ def test_dropout_layers_draw_from_streams_of_their_own_that_the_seed_decides():
     assert (masks[0] != masks[1]).any()
 
 
+def test_a_further_layer_leaves_the_masks_of_the_others_alone():
+    masks = []
+    for hidden in ([50], [50, 50]):
+        network = build(MLP(hidden, dropout=0.5))
+        for _ in range(2):
+            network.forward(np.ones((8, 4)))
+        masks.append(next(leaf for leaf in network.leaves if isinstance(leaf, Dropout)).mask)
+    np.testing.assert_array_equal(*masks)
+
+
 def test_parameters_are_numbered_by_the_dense_layer_that_they_follow():
     names = build(MLP([7, 5], batch_norm=True)).parameters.views
     assert [*names][:3] == ["W1", "W2", "W3"]

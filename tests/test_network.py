@@ -3,7 +3,7 @@ import pytest
 
 from initlab.activations import Tanh
 from initlab.initializers import Normal, VarianceScaling
-from initlab.layers import BatchNorm, Dense
+from initlab.layers import BatchNorm, Dense, Dropout
 from initlab.models import MLP, ResidualMLP
 from initlab.network import Network, Parameters
 
@@ -261,6 +261,15 @@ def test_laws_adjust_what_they_drew_and_no_other_layer(rng):
     for name, factor in {"W1": 2, "W2": 2, "W3": 1}.items():
         halved = adjusted.parameters.views[name]
         np.testing.assert_array_equal(halved * factor, plain.parameters.views[name])
+
+
+def test_a_law_that_looks_moves_no_running_statistics_and_draws_no_mask(rng):
+    network = with_norm_and_dropout()
+    masks = [leaf.rng for leaf in network.leaves if isinstance(leaf, Dropout)]
+    before = [mask.bit_generator.state for mask in masks]
+    network.initialize(Halving(0.5), np.random.default_rng(0), rng.normal(3, 2, size=(8, 4)))
+    assert not network.parameters.statistics["running_mean1"].any()
+    assert [mask.bit_generator.state for mask in masks] == before
 
 
 @pytest.mark.parametrize("hidden", [[], [0], [-1], [200, 0]])

@@ -414,6 +414,16 @@ def test_the_output_layer_may_have_an_init_of_its_own(lab, tmp_path):
     assert weights["initial/W2"].all()
 
 
+def test_the_first_stream_of_the_seed_draws_the_weights(lab, tmp_path):
+    assert lab.run("seed=3", "init=std1", "dtype=float64", "train.steps=0") == 0
+    (run,) = lab.runs()
+    file = lab.client.download_artifacts(run.info.run_id, "weights.npz", str(tmp_path))
+    first_layer = np.random.default_rng(3).spawn(1)[0].spawn(1)[0]
+    np.testing.assert_array_equal(
+        np.load(file)["initial/W1"], first_layer.standard_normal((64, 200))
+    )
+
+
 def test_dropout_takes_nothing_from_the_other_streams(lab):
     assert lab.run("-m", "model.dropout=0,0.5", "train.steps=5") == 0
     plain, dropped = (lab.values(run, "train/loss") for run in lab.runs())
