@@ -153,6 +153,8 @@ MISTAKES = {
     "seed=-1": ["seed must be at least 0; got -1"],
     "tracking.experiment=": ["tracking.experiment must not be empty"],
     "data=gaussian": ["train.steps must be 0", "labels", "got 1000"],
+    "init=xavier init.gain=null": ["init.gain must be a number or a text; got null"],
+    "+places.output=1": ["places", "no key or group 'places'"],
     "+zz=1": ["zz", "no key or group"],
     "+optimizer.rl=1": ["optimizer.rl", "Did you mean lr?"],
     "~init": ["init: nothing is chosen", "xavier"],

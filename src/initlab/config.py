@@ -28,6 +28,7 @@ from omegaconf import (
     ListConfig,
     OmegaConf,
     StringNode,
+    UnionNode,
 )
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException, ValidationError
 
@@ -184,7 +185,7 @@ def refuse_unknown_keys(config: DictConfig, path: str = "") -> None:
     schema = OmegaConf.get_type(config)
     if schema is None or schema is dict:
         return
-    known = [field.name for field in fields(schema)]
+    known = [field.name for field in fields(schema) if field.init]
     for key in map(str, config):
         if key not in known:
             raise ConfigError(unknown_key(f"{path}{key}", known))
@@ -262,6 +263,7 @@ WANTED = {
     IntegerNode: "an integer",
     BooleanNode: "true or false",
     StringNode: "a text",
+    UnionNode: "a number or a text",
     ListConfig: "a list, such as [200, 200]",
     DictConfig: "a group of keys",
 }
