@@ -68,6 +68,15 @@ class NetworkModel(Model, ABC):
         return {place: option for place, option in named.items() if option is not None}
 
     @abstractmethod
+    def layers(
+        self,
+        features: int,
+        classes: int,
+        activation: Activation,
+        rng: np.random.Generator | None,
+    ) -> list[Layer]:
+        """Return the layers in a row; dropout will draw from `rng`."""
+
     def build(
         self,
         features: int,
@@ -77,7 +86,9 @@ class NetworkModel(Model, ABC):
         dtype: DTypeLike,
         dropout_rng: np.random.Generator | None = None,
     ) -> Network:
-        """Return the network, its weights still zero; dropout draws from `dropout_rng`."""
+        """Return the network for batches of up to `batch`, its weights still zero."""
+        layers = self.layers(features, classes, activation, dropout_rng)
+        return Network(layers, features, batch, dtype)
 
     def activated(
         self, size: int, activation: Activation, rng: np.random.Generator | None
@@ -108,23 +119,21 @@ class MLP(NetworkModel):
                 f"such as [200, 200]; got {list(self.hidden)}"
             )
 
-    def build(
+    def layers(
         self,
         features: int,
         classes: int,
         activation: Activation,
-        batch: int,
-        dtype: DTypeLike,
-        dropout_rng: np.random.Generator | None = None,
-    ) -> Network:
+        rng: np.random.Generator | None,
+    ) -> list[Layer]:
         layers: list[Layer] = []
         fan_in, place = features, "input"
         for size in self.hidden:
             layers.append(Dense(fan_in, size, self.bias, place))
-            layers += self.activated(size, activation, dropout_rng)
+            layers += self.activated(size, activation, rng)
             fan_in, place = size, "hidden"
         layers.append(Dense(fan_in, classes, self.bias, "output"))
-        return Network(layers, features, batch, dtype)
+        return layers
 
 
 @dataclass
@@ -160,22 +169,20 @@ class ResidualMLP(NetworkModel):
         own = {} if self.branch_init is None else {"branch": self.branch_init}
         return super().inits | own
 
-    def build(
+    def layers(
         self,
         features: int,
         classes: int,
         activation: Activation,
-        batch: int,
-        dtype: DTypeLike,
-        dropout_rng: np.random.Generator | None = None,
-    ) -> Network:
+        rng: np.random.Generator | None,
+    ) -> list[Layer]:
         layers: list[Layer] = [Dense(features, self.width, self.bias, "input")]
         for _ in range(self.blocks):
-            branch = self.activated(self.width, activation, dropout_rng)
+            branch = self.activated(self.width, activation, rng)
             branch.append(Dense(self.width, self.width, self.bias))
-            branch += self.activated(self.width, activation, dropout_rng)
+            branch += self.activated(self.width, activation, rng)
             branch.append(Dense(self.width, self.width, self.bias, "branch"))
             layers.append(Residual(branch, self.residual_scale))
-        layers += self.activated(self.width, activation, dropout_rng)
+        layers += self.activated(self.width, activation, rng)
         layers.append(Dense(self.width, classes, self.bias, "output"))
-        return Network(layers, features, batch, dtype)
+        return layers
