@@ -168,7 +168,7 @@ ACTIVATIONS = {
 
 
 def activation_rows() -> Iterator[Row]:
-    """Value and derivative at 4,001 places, kinks and far ends among them."""
+    """Value and derivative at 4,001 places, zero and far ends among them."""
     z = np.concatenate([np.linspace(-10, 10, 3999), [-200.0, 200.0]])
     for option in options("activation"):
         for name, ours, theirs in ACTIVATIONS[option]:

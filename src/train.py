@@ -196,24 +196,24 @@ def make_tracker(config: Config, job: Job, work: Work) -> Tracker:
     from initlab.tracking import Tracker, open_store
 
     store = open_store(config.tracking.uri, config.tracking.experiment, PROJECT)
-    choices, settings = (
-        {key: value for key, value in each.items() if group(key) not in config.model.unused}
-        for each in (job.choices, job.settings)
+    unused = config.model.unused
+    choices, settings, classes = (
+        {key: value for key, value in each.items() if not {key, key.partition(".")[0]} & unused}
+        for each in (
+            job.choices,
+            job.settings,
+            {group: type(getattr(config, group)).__name__ for group in GROUPS},
+        )
     )
     essential = provenance.essential(settings)
     params = choices | {key: plain(value) for key, value in essential.items()}
     tags = provenance.tags(PROJECT) | {
         "role": "trial",
-        "fingerprint": provenance.fingerprint(settings, work.data_sha256),
+        "fingerprint": provenance.fingerprint(settings, classes, work.data_sha256),
     }
     if job.sweep:
         tags["sweep"] = job.sweep
     return Tracker(store, job.name, params, tags)
-
-
-def group(key: str) -> str:
-    """Return the config group of a dotted key."""
-    return key.partition(".")[0]
 
 
 def plain(value: Any) -> str:

@@ -486,6 +486,8 @@ class FakeLayer(SimpleNamespace):
 def adjust(init, *layers):
     """What `init` says of layers, and how often it sent the batch through."""
     passes = []
+    for number, layer in enumerate(layers, start=1):
+        layer.number = number
 
     def forward():
         passes.append(None)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from initlab.activations import Tanh
-from initlab.initializers import Normal, VarianceScaling
+from initlab.activations import Relu, Tanh
+from initlab.initializers import LSUV, Constant, Normal, VarianceScaling
 from initlab.layers import BatchNorm, Dense, Dropout
 from initlab.models import MLP, ResidualMLP
 from initlab.network import Network, Parameters
@@ -257,10 +257,30 @@ def test_laws_adjust_what_they_drew_and_no_other_layer(rng):
         Halving(0.5), np.random.default_rng(0), x, {"output": Normal(0.5), "input": Halving(0.5)}
     )
     plain.initialize(Normal(0.5), np.random.default_rng(0))
-    assert said == "halved 1; halved 1"
+    assert said == "halved 2"
     for name, factor in {"W1": 2, "W2": 2, "W3": 1}.items():
         halved = adjusted.parameters.views[name]
         np.testing.assert_array_equal(halved * factor, plain.parameters.views[name])
+
+
+def test_equal_laws_of_several_places_adjust_their_layers_in_order(rng):
+    network = ResidualMLP(width=50, blocks=3).build(40, 3, Relu(), 8, np.float64)
+    x = rng.normal(2, 3, size=(200, 40))
+    places = {"branch": LSUV(), "input": LSUV()}
+    said = network.initialize(LSUV(), np.random.default_rng(0), x, places)
+    twin = network.sharing(200, "probe")
+    twin.forward(x)
+    assert [layer.y.var() for layer in twin.dense] == pytest.approx(np.ones(8), abs=0.1)
+    assert "8 layers" in said
+
+
+def test_a_law_that_looks_speaks_of_layers_by_their_numbers_in_the_network():
+    network = build(activation=Relu())
+    said = network.initialize(
+        LSUV(), np.random.default_rng(0), np.ones((5, 4)), {"input": Constant(0.0)}
+    )
+    assert "layers 2, 3 could not be scaled" in said
+    assert [layer.number for layer in network.dense] == [1, 2, 3]
 
 
 def test_a_law_that_looks_moves_no_running_statistics_and_draws_no_mask(rng):

@@ -66,6 +66,12 @@ def test_a_start_of_other_than_two_numbers_is_refused(start):
         Quadratic(start)
 
 
-def test_a_start_at_infinity_is_refused():
-    with pytest.raises(ValueError, match=r"^start must be a finite number; got inf"):
-        Quadratic([1.0, float("inf")])
+@pytest.mark.parametrize("value", [1.1e6, -1e39, float("inf"), float("nan")])
+def test_a_start_too_far_for_float32_is_refused(value):
+    with pytest.raises(ValueError, match=r"^start must be at least -1000000.0 and at most 1000000.0; got ") as caught:
+        Quadratic([1.0, value])
+    assert str(caught.value).endswith(f"got {value}")
+
+
+def test_the_farthest_start_has_a_finite_value_in_float32():
+    assert np.isfinite(value(Quadratic([-1e6, 1e6]).parameters("float32").vector))

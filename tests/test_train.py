@@ -366,7 +366,7 @@ def test_the_valley_is_descended_by_the_same_command(lab, capsys):
     assert x == pytest.approx({k: -7 * 0.905**k for k in range(31)}, rel=1e-12)
     assert y == pytest.approx({k: 2 * (-0.9) ** k for k in range(31)}, rel=1e-12)
     assert f == pytest.approx({k: x[k] ** 2 / 20 + y[k] ** 2 for k in range(31)}, rel=1e-12)
-    assert lab.artifacts(run) == {"config.yaml", "histograms.npz", "path.png", "weights.npz"}
+    assert lab.artifacts(run) == {"config.yaml", "path.png", "weights.npz"}
     assert not {"init", "activation", "data", "init.scale"} & run.data.params.keys()
     assert run.data.params["model.start"] == "[-7.0, 2.0]"
     assert run.data.metrics.keys() == {"x", "y", "f", "lr"}
@@ -381,12 +381,23 @@ def test_a_descent_that_diverges_says_so(lab, capsys):
     assert "lower optimizer.lr, now 5" in " ".join(capsys.readouterr().out.split())
 
 
-def test_what_the_valley_does_not_use_leaves_its_fingerprint_alone(lab):
-    swept = ["-m", "model=quadratic", "init=he,zeros", "optimizer=sgd,adam", "train.steps=2"]
-    assert lab.run(*swept) == 0
-    prints = [run.data.tags["fingerprint"] for run in lab.runs()]
-    assert prints[:2] == prints[2:]
-    assert prints[0] != prints[1]
+@pytest.mark.parametrize(
+    ("swept", "distinct"),
+    [
+        ("activation=relu,tanh", 2),  # neither has a setting
+        ("optimizer=momentum,nesterov", 2),  # both have the same
+        ("init=std001,truncated_normal", 2),
+        ("init=xavier,lecun", 1),  # two names of one law
+        ("model=quadratic seed=0,1 init=he,zeros train.batch_size=10,20", 1),
+        ("model=quadratic optimizer=momentum,nesterov", 2),
+    ],
+)
+def test_runs_of_the_same_numbers_have_the_same_fingerprint_and_no_others(lab, swept, distinct):
+    assert lab.run("-m", *swept.split(), "train.steps=2") == 0
+    runs = lab.runs()
+    assert len({run.data.tags["fingerprint"] for run in runs}) == distinct
+    loss = "f" if "quadratic" in swept else "train/loss"
+    assert len({(lab.values(run, loss)[0], lab.values(run, loss)[1]) for run in runs}) <= distinct
 
 
 def test_a_gain_made_for_the_activation_is_told(lab, capsys):

@@ -365,7 +365,7 @@ def test_the_consumer_keeps_its_own_floating_point_error_handling(digits):
         ({"steps": -1}, "steps must be at least 0; got -1"),
         ({"batch_size": 0}, "batch_size must be at least 1; got 0"),
         ({"eval_every": 0}, "eval_every must be at least 1; got 0"),
-        ({"probe_size": 0}, "probe_size must be at least 1; got 0"),
+        ({"probe_size": 0}, "probe_size must be at least 2; got 0"),
         ({"threads": 0}, "threads must be at least 1; got 0"),
         ({"weight_decay": -0.1}, "weight_decay must be at least 0; got -0.1"),
         ({"batching": "epoch"}, "batching must be one of shuffle, random, fixed; got 'epoch'"),

@@ -49,11 +49,12 @@ GROUPS = ("init", "activation", "optimizer", "schedule", "model", "data")
 
 
 def concrete(base: type) -> dict[str, type]:
-    """Return by name the classes below `base` that can be made."""
+    """Return by name the classes of initlab below `base` that can be made."""
     found: dict[str, type] = {}
     child: type
     for child in base.__subclasses__():
-        found |= {} if inspect.isabstract(child) else {child.__name__: child}
+        ours = child.__module__.startswith("initlab.") and not inspect.isabstract(child)
+        found |= {child.__name__: child} if ours else {}
         found |= concrete(child)
     return found
 

@@ -38,7 +38,7 @@ MOST_LAYERS = 6  # of a deep network, evenly spaced layers are drawn
 ROOM = 0.7  # of a layer's height is for its histogram, the rest for its label
 TELLING = 0.2  # share of all activations from which on a single bin is told in words
 TOWERING = 1.5  # a bin beyond so many times the second is cut, or the rest would lie flat
-LONGEST = 46  # letters of a run's name that fit
+LONGEST = 42  # letters of a run's name that fit
 PATH_ROOM = np.array([10 / 7, 2.0])  # times the start, half the width and height of the valley
 SIDE, DPI = 3.2, 150  # inches and dots an inch: 480 pixels, read well at 300 to 500
 
@@ -169,7 +169,7 @@ def square(name: str) -> Figure:
     figure = Figure((SIDE, SIDE), dpi=DPI)
     if len(name) > LONGEST:
         name = f"{name[:LONGEST]}…"
-    figure.text(0.5, 0.985, name, ha="center", va="top", fontsize=8, weight="bold", color=INK)
+    figure.text(0.5, 0.985, name, ha="center", va="top", fontsize=7.5, weight="bold", color=INK)
     return figure
 
 

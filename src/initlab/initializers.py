@@ -100,7 +100,7 @@ def number(gain: float | str) -> float:
 
 @dataclass
 class Constant(Initializer):
-    """Every weight the same, so that the units of a layer never become different.
+    """Every weight the same, so that units never become different, unless by dropout.
 
     name      value  source
     zeros     0      Saitoh 2016, 6.2
@@ -307,9 +307,9 @@ class LSUV(Initializer):
         if not layers:
             return ""
         tries: list[int] = []  # of each layer that came to variance 1
-        failed: dict[str, list[int]] = {}  # what is wrong: the layers, counted from 1
+        failed: dict[str, list[int]] = {}  # what is wrong: the numbers of the layers
         forward()
-        for position, layer in enumerate(layers, start=1):
+        for layer in layers:
             var, count = variance(layer), 0
             while abs(var - 1) > self.tolerance and 0 < var < math.inf and count < self.max_tries:
                 layer.W /= math.sqrt(var)
@@ -318,7 +318,7 @@ class LSUV(Initializer):
             if abs(var - 1) <= self.tolerance:
                 tries.append(count)
             else:
-                failed.setdefault(self.fault(var), []).append(position)
+                failed.setdefault(self.fault(var), []).append(layer.number)
         return "; ".join([self.success(tries, len(layers)), *map(failure, failed.items())])
 
     def fault(self, var: float) -> str:

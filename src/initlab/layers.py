@@ -78,8 +78,11 @@ class Layer(ABC):
 class Dense(Layer):
     """y = x W + b.     x (B, I)   W (I, O)   b (O,)   y (B, O)
 
-    place  in the network: input, hidden, branch (the end of a residual branch) or output
+    place   in the network: input, hidden, branch (the end of a residual branch) or output
+    number  among its Dense layers, from 1
     """
+
+    number: int = 0
 
     def __init__(self, fan_in: int, fan_out: int, bias: bool = True, place: str = "hidden") -> None:
         self.fan_in = fan_in

@@ -19,10 +19,10 @@ from initlab.network import Network
 class Model:
     """Something to train.
 
-    unused  the groups that make no difference to it
+    unused  groups and keys that make no difference to it
     """
 
-    unused: ClassVar[tuple[str, ...]] = ()
+    unused: ClassVar[frozenset[str]] = frozenset()
 
 
 @dataclass(kw_only=True)

@@ -76,7 +76,10 @@ class Network:
         shapes: Shapes = {}
         statistics: Shapes = {}
         for leaf in self._leaves():
-            number = (self.numbers or [0])[-1] + isinstance(leaf, Dense)
+            number = (self.numbers or [0])[-1]
+            if isinstance(leaf, Dense):
+                number += 1
+                leaf.number = number
             self.numbers.append(number)
             names = {f"{name}{number}": shape for name, shape in leaf.shapes.items()}
             assert not names.keys() & shapes, f"two layers own {', '.join(names)}"
@@ -146,9 +149,10 @@ class Network:
             return ""
         probe = self.sharing(len(x), "probe")
         said = []
-        for law in (init, *(places or {}).values()):
-            drawn = [layer for layer, own in zip(probe.dense, laws, strict=True) if own is law]
-            said.append(law.adjust(drawn, lambda: probe.forward(x)))
+        for index, law in enumerate(laws):
+            if law not in laws[:index]:
+                drawn = [layer for layer, own in zip(probe.dense, laws, strict=True) if own == law]
+                said.append(law.adjust(drawn, lambda: probe.forward(x)))
         return "; ".join(filter(None, said))
 
     def forward(self, x: Array) -> Array:

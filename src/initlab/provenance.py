@@ -26,12 +26,14 @@ def essential(settings: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if not key.startswith(INCIDENTAL)}
 
 
-def fingerprint(settings: dict[str, Any], data_sha256: str) -> str:
+def fingerprint(settings: dict[str, Any], classes: dict[str, str], data_sha256: str) -> str:
     """Return a hash that is equal for runs that record the same numbers.
 
-    It covers the essential settings, the contents of the data, and the version of initlab.
+    It covers the essential settings, the class behind the option of each group (relu and tanh have
+    the same settings: none), the contents of the data, and the version of initlab.
     """
-    content = json.dumps([essential(settings), data_sha256, initlab.__version__], sort_keys=True)
+    parts = [essential(settings), classes, data_sha256, initlab.__version__]
+    content = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 

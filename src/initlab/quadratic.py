@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import ClassVar
 
 import numpy as np
@@ -14,7 +14,9 @@ from initlab.models import Model
 from initlab.network import Parameters
 from initlab.optimizers import Optimizer
 from initlab.schedules import Schedule
-from initlab.training import Step
+from initlab.training import Step, Training
+
+FARTHEST = 1e6  # from where f still has room in float32
 
 
 @dataclass
@@ -24,7 +26,10 @@ class Quadratic(Model):
     start  where the descent begins; Saitoh 2016, 6.1.2, has (-7, 2)
     """
 
-    unused: ClassVar[tuple[str, ...]] = ("init", "activation", "data")
+    unused: ClassVar[frozenset[str]] = frozenset(
+        {"init", "activation", "data", "seed"}
+        | {f"train.{field.name}" for field in fields(Training) if field.name != "steps"}
+    )
 
     start: list[float] = field(default_factory=lambda: [-7.0, 2.0])
 
@@ -32,7 +37,7 @@ class Quadratic(Model):
         if len(self.start) != 2:
             raise ValueError(f"start must be a list of x and y; got {list(self.start)}")
         for value in self.start:
-            checks.finite("start", value)
+            checks.within("start", value, -FARTHEST, FARTHEST)
 
     def parameters(self, dtype: str) -> Parameters:
         """Return the point where the descent begins."""

@@ -95,7 +95,8 @@ class Record:
         weights = {f"initial/{name}": array for name, array in initial.arrays().items()}
         weights |= {f"final/{name}": array for name, array in final.arrays().items()}
         np.savez(folder / "weights.npz", allow_pickle=False, **weights)
-        np.savez(folder / "histograms.npz", allow_pickle=False, **self.histograms())
+        if self.snapshots:
+            np.savez(folder / "histograms.npz", allow_pickle=False, **self.histograms())
 
     def save_metrics(self, file: Path) -> None:
         """Write all numbers as CSV: step, metric, value."""
@@ -125,7 +126,7 @@ class Record:
         arrays: dict[str, NDArray[Any]] = {
             "steps": np.array([snapshot.step for snapshot in self.snapshots])
         }
-        for quantity in self.snapshots[0].histograms if self.snapshots else []:
+        for quantity in self.snapshots[0].histograms:
             recorded = [snapshot.histograms[quantity] for snapshot in self.snapshots]
             arrays[f"{quantity}/edges"] = recorded[0].edges
             arrays[f"{quantity}/counts"] = np.stack([one.counts for one in recorded])

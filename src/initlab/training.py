@@ -49,8 +49,9 @@ class Training:
 
     def __post_init__(self) -> None:
         checks.at_least("steps", self.steps, 0)
-        for name in ("batch_size", "eval_every", "probe_size", "threads"):
+        for name in ("batch_size", "eval_every", "threads"):
             checks.at_least(name, getattr(self, name), 1)
+        checks.at_least("probe_size", self.probe_size, 2)  # one example does not vary
         checks.one_of("batching", self.batching, BATCHING)
         checks.at_least("weight_decay", self.weight_decay, 0)
         for step in self.snapshots or []:
