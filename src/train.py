@@ -180,7 +180,6 @@ def prepare(config: Config, job: Job) -> Work:
 
 def setting(config: Config, job: Job) -> Setting:
     """Return what a verdict needs to name."""
-    residual = isinstance(config.model, NetworkModel) and config.model.residual
     option = job.choices["init"]
     changed = [
         f"init.{key}={plain(job.settings[f'init.{key}'])}"
@@ -188,7 +187,18 @@ def setting(config: Config, job: Job) -> Setting:
         if job.settings[f"init.{key}"] != usual
     ]
     init = " ".join([option, *changed])
-    return Setting(init, job.choices["activation"], config.optimizer.lr, residual)
+    model, activation = config.model, job.choices["activation"]
+    if not isinstance(model, NetworkModel):
+        return Setting(init, activation, config.optimizer.lr)
+    return Setting(
+        init,
+        activation,
+        config.optimizer.lr,
+        tuple(f"model.{place}_init={own}" for place, own in model.inits.items()),
+        model.residual,
+        model.batch_norm,
+        config.train.weight_decay,
+    )
 
 
 def make_tracker(config: Config, job: Job, work: Work) -> Tracker:

@@ -68,7 +68,9 @@ def test_a_start_of_other_than_two_numbers_is_refused(start):
 
 @pytest.mark.parametrize("value", [1.1e6, -1e39, float("inf"), float("nan")])
 def test_a_start_too_far_for_float32_is_refused(value):
-    with pytest.raises(ValueError, match=r"^start must be at least -1000000.0 and at most 1000000.0; got ") as caught:
+    with pytest.raises(
+        ValueError, match=r"^start must be at least -1000000.0 and at most 1000000.0; got "
+    ) as caught:
         Quadratic([1.0, value])
     assert str(caught.value).endswith(f"got {value}")
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from initlab.activations import Activation
 from initlab.arrays import Array, Labels
-from initlab.layers import Elementwise
+from initlab.layers import Elementwise, Residual
 from initlab.losses import SoftmaxCrossEntropy
 from initlab.network import Network, Parameters
 
@@ -53,9 +53,12 @@ class Snapshot:
                 update_ratio                                    ‖ΔW‖ / ‖W‖ of the update before
                 (NaN for weights of zero). Gradients are missing where there are no labels,
                 update_ratio at step 0.
-    signal      root mean square over the units of a layer of their std over inputs; the network's
-                input first, then the hidden layers: (L+1,)
-    gradient    norm of a hidden layer's ∂L/∂z over all units and inputs, empty without labels: (L,)
+    places      the numbers of the hidden layers through which all passes on its way: of all, but
+                not of those inside residual branches: (S,)
+    signal      root mean square over the units of a layer of their std over inputs, as the next
+                layer reads them; the network's input first, then `places`: (S+1,)
+    gradient    norm of ∂L/∂z over all units and inputs, at a residual block of the ∂L/∂x that
+                branch and skip make together; at `places`, empty without labels: (S,)
     asymmetry   how much the incoming weights of the units of a hidden layer differ, relative to
                 their size: 0 where all units are alike, about 1 for random weights, NaN for a
                 layer of one unit and at the end of a residual branch, where units differ by what
@@ -65,6 +68,7 @@ class Snapshot:
 
     step: int
     statistics: dict[str, list[float]]
+    places: list[int]
     signal: list[float]
     gradient: list[float]
     asymmetry: list[float]
@@ -80,6 +84,13 @@ class Probe:
         self.labels = labels
         self.loss = SoftmaxCrossEntropy(len(x), classes, network.dtype)
         self.input_signal = variation(x)
+        # The layers through which all passes, by the number of their first activation.
+        self.passed: dict[int, Elementwise | Residual] = {}
+        number = 1
+        for layer in self.network.layers:
+            if isinstance(layer, (Elementwise, Residual)):
+                self.passed[number] = layer
+                number += sum(isinstance(leaf, Elementwise) for leaf in layer.leaves)
 
     def snapshot(self, step: int, previous: Parameters | None = None) -> Snapshot:
         """Measure the network now; `previous` holds its parameters of one update ago."""
@@ -100,11 +111,15 @@ class Probe:
             "activations": histogram(units, activation_edges(network.hidden[0].activation)),
             "weights": histogram(weights, WEIGHT_EDGES),
         }
-        gradients = []
+        gradient = []
         if self.labels is not None:
             self.loss.forward(logits, self.labels)
             network.backward(self.loss.backward())
             gradients = [layer.dz for layer in network.hidden]
+            gradient = [
+                norm(layer.dz if isinstance(layer, Elementwise) else layer.dx)
+                for layer in self.passed.values()
+            ]
             statistics["unit_gradient_std"] = [std(dz) for dz in gradients]
             statistics["weight_gradient_std"] = [std(layer.dW) for layer in network.dense]
             sizes = [log10_size(dz) for dz in gradients]
@@ -118,8 +133,9 @@ class Probe:
         return Snapshot(
             step,
             statistics,
-            signal=[self.input_signal, *map(variation, units)],
-            gradient=[norm(dz) for dz in gradients],
+            places=[*self.passed],
+            signal=[self.input_signal, *(variation(network.dense[n].x) for n in self.passed)],
+            gradient=gradient,
             asymmetry=[
                 math.nan if layer.place == "branch" else asymmetry(layer.W)
                 for layer in network.dense[:-1]

@@ -15,14 +15,16 @@ VANISHED = 0.02  # of the input's variation, or of the last hidden layer's gradi
 #                  of two layers, which still learn, keep 0.05; of five, which do not, 0.003
 EXPLODED = 30.0  # times the input's variation: relu nets grow to 6 in training; std1 begins at 50
 SATURATED = 0.4  # of all slopes in a layer: trained tanh nets reach 0.04, std1 begins at 0.5
+SATURATED_HARD_TANH = 0.6  # he gives it 0.5, which trains well; std1 begins at 0.95
 DEAD = 0.5  # of the units of a layer: He nets of five layers have 0.16 on small data
 SYMMETRIC = 1e-3  # difference of the units' weights over their size: rounding leaves 1e-7, random 1
 BEGUN = 2.0  # a change by this factor marks the layer where vanishing or exploding begins
 
-# What to type after `init=` to keep the signal of an activation, at 20 layers within a factor of 4
-# (softplus: at 10 within 8).
+# What to type after `init=` to keep signal and gradient of an activation: through ten layers within
+# a factor of 3 (softplus: of 10). For sigmoid it is Kumar's of 2017, and DEEPEST says how far.
 KEEPS = {
     "identity": "xavier",
+    "sigmoid": "variance_scaling init.scale=12.8",
     "tanh": "xavier",
     "hard_tanh": "xavier",
     "softsign": "xavier init.gain=auto",
@@ -30,13 +32,11 @@ KEEPS = {
     "leaky_relu": "he",
     "elu": "xavier init.gain=auto",
     "selu": "lecun",
-    "gelu": "xavier init.gain=auto",
-    "silu": "xavier init.gain=auto",
+    "gelu": "lsuv",
+    "silu": "lsuv",
     "softplus": "he",
 }
-# The same for sigmoid, by the number of hidden layers up to which enough is kept to learn; the
-# second is Kumar's of 2017, and beyond it there is none.
-SIGMOID_KEEPS = {3: "xavier", 6: "variance_scaling init.scale=12.8"}
+DEEPEST = {"sigmoid": 6}  # hidden layers beyond which no init keeps enough to learn
 
 
 @dataclass(frozen=True)
@@ -53,15 +53,26 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Setting:
-    """What a sentence needs to name: the options chosen, the rate, and if branches are added.
+    """What a sentence needs to name of how a network was made and is trained.
 
-    init  as typed after `init=`, with settings that are not the option's own
+    init      as typed after `init=`, with settings that are not the option's own
+    places    the inits of single layers, as typed, such as model.input_init=zeros
+    residual  whether the network adds branches
     """
 
     init: str
     activation: str
     lr: float
+    places: tuple[str, ...] = ()
     residual: bool = False
+    batch_norm: bool = False
+    weight_decay: float = 0.0
+
+    def keeper(self, depth: int) -> str | None:
+        """Return the init that keeps this activation through so many hidden layers."""
+        if depth > DEEPEST.get(self.activation, depth):
+            return None
+        return KEEPS.get(self.activation)
 
 
 def judge(
@@ -72,7 +83,8 @@ def judge(
     Only a run that diverged may have none. Any other is judged by its last snapshot, with a word
     on the first if that was ill in another way.
     """
-    start = examine(snapshots[0], setting) if snapshots else None
+    trained = bool(snapshots) and snapshots[0].step > 0
+    start = examine(snapshots[0], setting, trained) if snapshots else None
     if diverged_step is not None:
         advice = lower_lr(setting)
         if start and start.word != "healthy":
@@ -81,7 +93,7 @@ def judge(
             "diverged", 0, f"the loss at step {diverged_step} is not a finite number; {advice}"
         )
     assert start, "a run is judged by its snapshots"
-    end = examine(snapshots[-1], setting)
+    end = examine(snapshots[-1], setting, trained or start.word == "healthy")
     if start.word in ("healthy", end.word):
         return end
     if end.word == "healthy":
@@ -91,136 +103,168 @@ def judge(
     return Verdict(end.word, end.layer, f"{end.sentence}; {cause}")
 
 
-def examine(snapshot: Snapshot, setting: Setting) -> Verdict:
-    """Return the verdict on one snapshot: the illness that begins in the earliest layer."""
+def examine(snapshot: Snapshot, setting: Setting, trained: bool = False) -> Verdict:
+    """Return the verdict on one snapshot: the illness that begins in the earliest layer.
+
+    trained  whether it was training that made the network ill, and not its init
+    """
     found = [
         verdict
         for examination in (symmetric, dead, saturated, activations, gradients)
-        if (verdict := examination(snapshot, setting))
+        if (verdict := examination(snapshot, setting, trained))
     ]
     if found:
         return min(found, key=lambda verdict: verdict.layer)
-    kept = snapshot.signal[-1] / (snapshot.signal[0] or 1.0)
-    depth = len(snapshot.signal) - 1
-    return Verdict("healthy", 0, f"layer {depth} varies {kept:.2g} times as much as the input does")
+    kept = short(snapshot.signal[-1] / (snapshot.signal[0] or 1.0))
+    layer = snapshot.places[-1]
+    return Verdict("healthy", 0, f"layer {layer} varies {kept} times as much as the input does")
 
 
-def symmetric(snapshot: Snapshot, setting: Setting) -> Verdict | None:
+def symmetric(snapshot: Snapshot, setting: Setting, trained: bool) -> Verdict | None:
     """Find a layer whose units are all alike."""
     layer = first_ill(value < SYMMETRIC for value in snapshot.asymmetry)
     if not layer:
         return None
+    advice = f"draw them at random, as init={KEEPS.get(setting.activation, 'xavier')} does"
+    own = [typed for typed in setting.places if typed.startswith("model.input_init")]
+    if layer == 1 and own:
+        advice = f"leave out {own[0]}"
     return Verdict(
         "symmetric",
         layer,
         f"all units of layer {layer} have equal weights, so that it works as a single unit: "
-        f"draw them at random, as init={KEEPS.get(setting.activation, 'xavier')} does",
+        + advice,
     )
 
 
-def dead(snapshot: Snapshot, setting: Setting) -> Verdict | None:
+def dead(snapshot: Snapshot, setting: Setting, trained: bool) -> Verdict | None:
     """Find a layer with units through which no gradient passes for any input."""
     shares = snapshot.statistics["unit_dead"]
     layer = first_ill(share > DEAD for share in shares)
     if not layer:
         return None
-    other = ", or take activation=leaky_relu" if setting.activation == "relu" else ""
-    return Verdict(
-        "dead",
-        layer,
-        f"{shares[layer - 1]:.0%} of the units of layer {layer} pass no gradient for any input: "
-        f"{lower_lr(setting)}{other}",
-    )
+    keeper = setting.keeper(len(shares))
+    advice = elsewhere(setting, trained)
+    if not trained and keeper and setting.init != keeper:
+        advice = f"take init={keeper}"
+    if setting.activation == "relu":
+        advice += ", or activation=leaky_relu"
+    share = f"{shares[layer - 1]:.0%} of the units of layer {layer}"
+    return Verdict("dead", layer, f"{share} pass no gradient for any input: {advice}")
 
 
-def saturated(snapshot: Snapshot, setting: Setting) -> Verdict | None:
+def saturated(snapshot: Snapshot, setting: Setting, trained: bool) -> Verdict | None:
     """Find a layer on the flat ends of its activation."""
     shares = snapshot.statistics["unit_saturated"]
-    layer = first_ill(share > SATURATED for share in shares)
+    limit = SATURATED_HARD_TANH if setting.activation == "hard_tanh" else SATURATED
+    layer = first_ill(share > limit for share in shares)
     if not layer:
         return None
+    advice = "smaller weights keep it on the slope, init=xavier"
+    if trained or setting.init in ("xavier", setting.keeper(len(shares))):
+        advice = elsewhere(setting, trained)
+    share = f"{shares[layer - 1]:.0%} of the activations of layer {layer}"
     where = f"on the flat ends of {setting.activation}"
-    smaller = "smaller weights keep it on the slope, init=xavier"
-    return Verdict(
-        "saturated",
-        layer,
-        f"{shares[layer - 1]:.0%} of the activations of layer {layer} lie {where}: "
-        + (lower_lr(setting) if setting.init.startswith("xavier") else smaller),
-    )
+    return Verdict("saturated", layer, f"{share} lie {where}: {advice}")
 
 
-def activations(snapshot: Snapshot, setting: Setting) -> Verdict | None:
+def activations(snapshot: Snapshot, setting: Setting, trained: bool) -> Verdict | None:
     """Find the layer from which on activations vary ever less, or ever more, with the input."""
     found = trend(snapshot.signal)
     if not found:
         return None
-    word, place, change = found
-    layer = max(place, 1)
-    depth = len(snapshot.signal) - 1
+    word, begun, extreme, change = found
+    layer, worst = (snapshot.places[max(index, 1) - 1] for index in (begun, extreme))
     return Verdict(
         word,
         layer,
         f"activations {change} from layer {layer} on, their std over the inputs is "
-        f"{snapshot.signal[-1]:.1g} at layer {depth}: {remedy(setting, depth)}",
+        f"{short(snapshot.signal[extreme])} at layer {worst}: "
+        + remedy(snapshot, setting, trained, word),
     )
 
 
-def gradients(snapshot: Snapshot, setting: Setting) -> Verdict | None:
+def gradients(snapshot: Snapshot, setting: Setting, trained: bool) -> Verdict | None:
     """Find the layer from which on, going back, gradients become ever smaller or larger."""
-    found = trend(snapshot.gradient[::-1])
+    sizes, places = snapshot.gradient[::-1], snapshot.places[::-1]
+    found = trend(sizes)
     if not found:
         return None
-    word, place, change = found
-    depth = len(snapshot.gradient)
-    layer = depth - place
-    return Verdict(
-        word,
-        layer,
-        f"gradients {change} going back from layer {layer + 1}, their std is "
-        f"{snapshot.statistics['unit_gradient_std'][0]:.1g} at layer 1: {remedy(setting, depth)}",
-    )
+    word, begun, extreme, change = found
+    before = places[begun - 1] if begun else places[0] + 1
+    fact = f"gradients {change} going back from layer {before}"
+    if all(map(math.isfinite, sizes)):
+        share = short(sizes[extreme] / sizes[0])
+        fact += f", to {share} times as much at layer {places[extreme]}"
+    return Verdict(word, places[begun], f"{fact}: {remedy(snapshot, setting, trained, word)}")
 
 
-def trend(sizes: Sequence[float]) -> tuple[str, int, str] | None:
-    """Tell whether a row of sizes vanishes or explodes, from which place on, and how fast."""
+def trend(sizes: Sequence[float]) -> tuple[str, int, int, str] | None:
+    """Tell whether a row of sizes vanishes or explodes.
+
+    Returns the word, the places where that begins and where it is worst, and how fast it goes.
+    """
     if not all(map(math.isfinite, sizes)):
         held = [math.isfinite(size) and size <= BEGUN * sizes[0] for size in sizes]
-        return "exploding", held.index(False), "grow beyond all numbers"
+        begun = held.index(False)
+        return "exploding", begun, begun, "grow beyond all numbers"
     if not sizes or sizes[0] < sys.float_info.min:  # nothing to compare with
         return None
     if min(sizes) < VANISHED * sizes[0]:
-        word, begun = "vanishing", [size < sizes[0] / BEGUN for size in sizes]
+        word, worst = "vanishing", sizes.index(min(sizes))
+        place = [size < sizes[0] / BEGUN for size in sizes].index(True)
     elif max(sizes) > EXPLODED * sizes[0]:
-        word, begun = "exploding", [size > BEGUN * sizes[0] for size in sizes]
+        word, worst = "exploding", sizes.index(max(sizes))
+        place = [size > BEGUN * sizes[0] for size in sizes].index(True)
     else:
         return None
-    place = begun.index(True)
-    before, after, layers = sizes[place - 1], sizes[-1], len(sizes) - place
-    factor = (after / before) ** (1 / layers)
+    factor = (sizes[worst] / sizes[place - 1]) ** (1 / (worst - place + 1))
     if not factor:
-        return word, place, "shrink to nothing"
-    change = f"grow {factor:.2g}-fold" if factor > 1 else f"shrink {1 / factor:.2g}-fold"
-    return word, place, f"{change} a layer"
+        return word, place, worst, "shrink to nothing"
+    change = f"grow {short(factor)}-fold" if factor > 1 else f"shrink {short(1 / factor)}-fold"
+    return word, place, worst, f"{change} a layer"
 
 
-def remedy(setting: Setting, depth: int) -> str:
+def remedy(snapshot: Snapshot, setting: Setting, trained: bool, word: str) -> str:
     """Return what keeps activations and gradients in proportion."""
-    if setting.residual:
-        return "a smaller model.residual_scale keeps them"
-    keeper = KEEPS.get(setting.activation)
-    if setting.activation == "sigmoid":
-        keeper = next((init for deepest, init in SIGMOID_KEEPS.items() if depth <= deepest), None)
+    depth = snapshot.places[-1]
+    keeper = setting.keeper(depth)
     if keeper is None:
         layers = f"{depth} layers of {setting.activation}"
         return f"no init keeps them through {layers}, try activation=tanh or activation=relu"
-    if setting.init == keeper:
+    scale = setting.residual and word == "exploding"
+    if setting.init != keeper:
+        both = f"init={keeper} and a smaller model.residual_scale keep them"
+        return f"with {setting.activation}, {both if scale else f'init={keeper} keeps them'}"
+    if scale and not setting.places:
+        return "a smaller model.residual_scale keeps them"
+    return elsewhere(setting, trained)
+
+
+def elsewhere(setting: Setting, trained: bool) -> str:
+    """Return what to change where `init` is not at fault."""
+    if trained:
         return lower_lr(setting)
-    return f"with {setting.activation}, init={keeper} keeps them"
+    if setting.places:
+        return f"leave out {' and '.join(setting.places)}"
+    if not setting.batch_norm:
+        return "take model.batch_norm=true"
+    return "take fewer layers, or model=mlp_residual"
 
 
 def lower_lr(setting: Setting) -> str:
     """Return the advice to take smaller steps."""
-    return f"lower optimizer.lr, now {setting.lr:g}"
+    advice = f"lower optimizer.lr, now {setting.lr:g}"
+    if setting.weight_decay:
+        advice += f", or train.weight_decay, now {setting.weight_decay:g}"
+    return advice
+
+
+def short(number: float) -> str:
+    """Return a number as it is read aloud: 1.04, 5.8, 140, 3e-05."""
+    if not 1e-3 <= number < 1e4:
+        return f"{number:.1g}"
+    return f"{float(f'{number:.3g}' if 0.9 < number < 1.1 else f'{number:.2g}'):,g}"
 
 
 def first_ill(ill: Iterable[bool]) -> int:
