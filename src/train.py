@@ -311,6 +311,12 @@ def report(error: Exception) -> int:
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         console.error(explain(error))
         return 2
+    if isinstance(error, MemoryError):
+        console.error(f"not enough memory: {error}")
+        return 2
+    if isinstance(error, ValueError) and "Config group override must be" in str(error):
+        console.error("a config group wants one of its options, such as init=he, and not null")
+        return 2
     traceback.print_exception(error)
     return 1
 

@@ -155,6 +155,11 @@ MISTAKES = {
     "data=gaussian": ["train.steps must be 0", "labels", "got 1000"],
     "init=xavier init.gain=null": ["init.gain must be a number or a text; got null"],
     "+places.output=1": ["places", "no key or group 'places'"],
+    "train.steps=1" + "0" * 400: ["train.steps must be at least 0; got 1000"],
+    "schedule=constant schedule.gamma=1": ["schedule.gamma", "no key 'gamma'. It has none."],
+    "schedule=step schedule.gamma=0": [
+        "schedule.gamma must be greater than 0 and at most 1; got 0.0"
+    ],
     "+zz=1": ["zz", "no key or group"],
     "+optimizer.rl=1": ["optimizer.rl", "Did you mean lr?"],
     "~init": ["init: nothing is chosen", "xavier"],

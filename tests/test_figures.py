@@ -5,10 +5,11 @@ import io
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from initlab import figures
-from initlab.activations import Relu, Tanh
+from initlab.activations import HardTanh, Identity, Relu, Tanh
 from initlab.diagnostics import Probe
 from initlab.initializers import Constant, Normal, VarianceScaling
 from initlab.models import MLP
@@ -54,9 +55,9 @@ def test_what_lies_beyond_the_axis_is_told():
 
 def test_zero_gradients_are_told():
     text = texts(figures.distributions("gradients", snapshot(HE)))[0]
-    assert "zero" in text
+    assert "43% below" in text
     tanh = figures.distributions("gradients", snapshot(VarianceScaling(1.0), Tanh()))
-    assert not any("zero" in text for text in texts(tanh))
+    assert not any("below" in text for text in texts(tanh))
 
 
 def test_layers_stand_from_top_to_bottom_with_their_std():
@@ -156,3 +157,42 @@ def test_paths_from_one_start_share_their_axes(start, ends):
 def test_a_descent_that_left_all_numbers_is_still_drawn():
     points = [(-7.0, 2.0), (1e30, -1e300), (np.inf, np.nan)]
     assert figures.pixels(figures.descent(points)).shape == (480, 480, 3)
+
+
+def test_gradients_that_exploded_are_not_told_as_small():
+    now = snapshot(Normal(1000.0), Identity())
+    counts = now.histograms["gradients"].counts
+    assert counts[0, -1] > counts[0, 0]
+    share = counts[0, -1] / counts[0].sum()
+    assert f"{share:.0%} above" in texts(figures.distributions("gradients", now))[-1]
+
+
+def test_values_at_the_end_of_the_axis_are_told_there():
+    now = snapshot(Normal(30.0), HardTanh())
+    (text,) = [
+        text for text in texts(figures.distributions("activations", now)) if "layer 1" in text
+    ]
+    assert " at 1" in text or " at -1" in text
+
+
+def test_the_running_mean_of_the_loss_lies_over_the_steps_that_it_is_of():
+    steps = [Step(number, float(number)) for number in range(200)]
+    above, _ = figures.loss_curves(steps).axes
+    (line,) = [line for line in above.lines if line.get_label() == "train"]
+    np.testing.assert_allclose(line.get_xdata(), line.get_ydata())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "train.steps=30 model=mlp_residual model.blocks=50 activation=gelu",
+        "model=quadratic optimizer=momentum optimizer.momentum=0.99 train.steps=30",
+        "init=truncated_normal optimizer=warmup_cosine model.batch_norm_momentum=0.1",
+    ],
+)
+def test_no_name_is_cut_by_the_edge_of_the_picture(name):
+    figure = figures.loss_curves([], name)
+    (title,) = figure.texts
+    box = title.get_window_extent(FigureCanvasAgg(figure).get_renderer())
+    assert box.x0 >= 0
+    assert box.x1 <= 480

@@ -14,9 +14,17 @@ class UserError(Exception):
     """What the user can mend; the message is all that they need, of one line or several."""
 
 
+def is_finite(value: float) -> bool:
+    """Return whether a number is one that floating point can hold."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer of three hundred digits
+        return False
+
+
 def positive(name: str, value: float) -> None:
     """Refuse anything but a finite number above zero."""
-    if not (math.isfinite(value) and value > 0):
+    if not (is_finite(value) and value > 0):
         raise ValueError(f"{name} must be greater than 0; got {value}")
 
 
@@ -24,13 +32,13 @@ def positive_or_auto(name: str, value: float | str) -> None:
     """Refuse anything but a finite number above zero or "auto"."""
     if value == "auto":
         return
-    if isinstance(value, str) or not (math.isfinite(value) and value > 0):
+    if isinstance(value, str) or not (is_finite(value) and value > 0):
         raise ValueError(f"{name} must be auto or a number greater than 0; got {value!r}")
 
 
 def at_least(name: str, value: float, low: float) -> None:
     """Refuse anything but a finite number of at least `low`."""
-    if not (math.isfinite(value) and value >= low):
+    if not (is_finite(value) and value >= low):
         raise ValueError(f"{name} must be at least {low}; got {value}")
 
 
@@ -38,6 +46,12 @@ def within(name: str, value: float, low: float, high: float) -> None:
     """Refuse anything outside [low, high]."""
     if not low <= value <= high:
         raise ValueError(f"{name} must be at least {low} and at most {high}; got {value}")
+
+
+def share(name: str, value: float) -> None:
+    """Refuse anything outside (0, 1], the range of a factor that makes smaller or nothing."""
+    if not 0 < value <= 1:
+        raise ValueError(f"{name} must be greater than 0 and at most 1; got {value}")
 
 
 def fraction(name: str, value: float) -> None:
@@ -48,7 +62,7 @@ def fraction(name: str, value: float) -> None:
 
 def finite(name: str, value: float) -> None:
     """Refuse infinities and NaN."""
-    if not math.isfinite(value):
+    if not is_finite(value):
         raise ValueError(f"{name} must be a finite number; got {value}")
 
 

@@ -282,6 +282,8 @@ def wrong_type(error: OmegaConfBaseException) -> str:
 def choices(name: str, names: Iterable[str]) -> str:
     """List the names there are, the nearest to `name` first."""
     names = list(names)
+    if not names:
+        return " It has none."
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
     return f"{hint}\nChoices: {', '.join(names)}"

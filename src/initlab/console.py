@@ -102,7 +102,8 @@ def outcome(record: Record) -> Table:
         if record.loss is None:
             table.add_row("train", "", accuracy)
         else:
-            note = Text(f"(loss: mean of the last {RECENT} batches)", style="dim")
+            batches = min(RECENT, record.steps[-1].number)
+            note = Text(f"(loss: mean of the last {batches} batches)", style="dim")
             table.add_row("train", f"loss {record.loss:.4g}", accuracy, note)
         table.add_row("test", f"loss {found.test_loss:.4g}", f"accuracy {found.test_accuracy:.1%}")
     return table

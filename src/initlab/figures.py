@@ -67,9 +67,14 @@ def distributions(
         layer = "output" if quantity == "weights" and index == layers - 1 else f"layer {index + 1}"
         words = [f"std {now.statistics[SPREADS[quantity]][index]:.2g}"]
         if quantity == "activations" and shares.max() >= TELLING:
-            words.append(f"{shares.max():.0%} at {histogram.edges[shares.argmax()]:.2g}")
-        if (beyond := 1 - shares.sum()) >= 0.005:
-            words.append(f"{beyond:.0%} {'zero' if quantity == 'gradients' else 'beyond'}")
+            words.append(f"{shares.max():.0%} at {place_of(shares, histogram.edges):.2g}")
+        below, above = counts[[0, -1]] / max(1, counts.sum())
+        if quantity == "gradients":
+            for share, where in ((below, "below"), (above, "above")):
+                if share >= 0.005:
+                    words.append(f"{share:.0%} {where}")
+        elif below + above >= 0.005:
+            words.append(f"{below + above:.0%} beyond")
         text = {"ha": "right", "va": "top", "fontsize": 7, "color": INK}
         panel.text(histogram.edges[-1], place + 0.93, f"{layer}: {', '.join(words)}", text)
     panel.set_ylim(0, len(shown))
@@ -84,15 +89,15 @@ def distributions(
 def loss_curves(steps: Sequence[Step], name: str = "") -> Figure:
     """Draw the loss of every batch, its running mean and the test loss; below, the accuracies."""
     figure = square(name)
-    above = figure.add_axes((0.15, 0.46, 0.81, 0.46))
-    below = figure.add_axes((0.15, 0.12, 0.81, 0.28), sharex=above)
+    above = figure.add_axes((0.17, 0.46, 0.79, 0.46))
+    below = figure.add_axes((0.17, 0.12, 0.79, 0.28), sharex=above)
     losses = np.array([step.loss for step in steps if step.loss is not None], float)
     losses = losses[np.isfinite(losses)]
     above.plot(losses, color=BLUE, alpha=0.3, lw=0.5)
     width = max(1, len(losses) // 50)
     if len(losses) > width:
         mean = np.convolve(losses, np.full(width, 1 / width), "valid")
-        above.plot(np.arange(len(mean)) + width / 2, mean, color=BLUE, lw=1.2, label="train")
+        above.plot(np.arange(len(mean)) + (width - 1) / 2, mean, color=BLUE, lw=1.2, label="train")
     evaluated = [step for step in steps if step.evaluation and not step.diverged]
     numbers = [step.number for step in evaluated]
     evaluations = [step.evaluation for step in evaluated if step.evaluation]
@@ -111,6 +116,7 @@ def loss_curves(steps: Sequence[Step], name: str = "") -> Figure:
     below.set_xlabel("step", fontsize=7.5, labelpad=1)
     for panel in (above, below):
         panel.tick_params(labelsize=7)
+        panel.yaxis.get_offset_text().set_fontsize(6)
         panel.grid(color=GRID, lw=0.6)
         panel.spines[["top", "right"]].set_visible(False)
     return figure
@@ -126,7 +132,7 @@ def descent(points: Sequence[tuple[float, float]], name: str = "") -> Figure:
     ends = np.maximum(np.abs(path[0]) * PATH_ROOM, 1.0)
     shown = np.clip(path, -100 * ends, 100 * ends)  # or a divergent path would overflow
     figure = square(name)
-    panel = figure.add_axes((0.12, 0.125, 0.84, 0.765))
+    panel = figure.add_axes((0.15, 0.125, 0.81, 0.765))
     x, y = np.meshgrid(*(np.linspace(-end, end, 101) for end in ends))
     f = x * x / 20 + y * y
     panel.contour(
@@ -138,6 +144,8 @@ def descent(points: Sequence[tuple[float, float]], name: str = "") -> Figure:
     panel.set_xlim(-ends[0], ends[0])
     panel.set_ylim(-ends[1], ends[1])
     panel.locator_params(nbins=5)
+    panel.xaxis.get_offset_text().set_fontsize(6)
+    panel.yaxis.get_offset_text().set_fontsize(6)
     panel.set_xlabel("x", fontsize=7.5, labelpad=1)
     panel.set_ylabel("y", fontsize=7.5, labelpad=1)
     panel.tick_params(labelsize=7)
@@ -177,6 +185,12 @@ def within(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the share of each bin, without the two counts beyond the edges."""
     shares: NDArray[np.float64] = counts[1:-1] / max(1, counts.sum())
     return shares
+
+
+def place_of(shares: NDArray[np.float64], edges: NDArray[np.float64]) -> float:
+    """Return where the highest bin is: its lower edge, but the end of the axis for the last."""
+    highest = int(shares.argmax())
+    return float(edges[highest + (highest == len(shares) - 1)])
 
 
 def scale(shares: NDArray[np.float64]) -> float:

@@ -54,11 +54,7 @@ class NetworkModel(Model, ABC):
     def __post_init__(self) -> None:
         checks.one_of("batch_norm_place", self.batch_norm_place, ("before", "after"))
         checks.positive("batch_norm_eps", self.batch_norm_eps)
-        if not 0 < self.batch_norm_momentum <= 1:
-            raise ValueError(
-                f"batch_norm_momentum must be greater than 0 and at most 1; "
-                f"got {self.batch_norm_momentum}"
-            )
+        checks.share("batch_norm_momentum", self.batch_norm_momentum)
         checks.fraction("dropout", self.dropout)
 
     @property

@@ -42,8 +42,7 @@ class Decay(Schedule):
     every: int | None = None
 
     def __post_init__(self) -> None:
-        checks.positive("gamma", self.gamma)
-        checks.within("gamma", self.gamma, 0, 1)
+        checks.share("gamma", self.gamma)
         if self.every is not None:
             checks.at_least("every", self.every, 1)
 
@@ -62,7 +61,7 @@ class StepDecay(Decay):
 
 @dataclass
 class Exponential(Decay):
-    """gamma^(step / every), the same loss at every step.
+    """gamma^(step / every), the same factor at every step.
 
     every  steps in which the factor falls to gamma; null: all
     """
