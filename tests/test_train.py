@@ -75,6 +75,12 @@ class Lab:
         assert len({point.step for point in history}) == len(history)
         return {point.step: point.value for point in sorted(history, key=lambda p: p.step)}
 
+    def weights(self, run):
+        """Return weights.npz."""
+        return np.load(
+            self.client.download_artifacts(run.info.run_id, "weights.npz", str(self.folder))
+        )
+
     def artifacts(self, run):
         """Return the names of the artifacts at the root that are files."""
         found = self.client.list_artifacts(run.info.run_id)
@@ -416,22 +422,20 @@ def test_lsuv_says_how_many_tries_it_took(lab, capsys):
     assert re.search(r"lsuv .* 3 layers .* 1 rescaling", " ".join(capsys.readouterr().out.split()))
 
 
-def test_the_output_layer_may_have_an_init_of_its_own(lab, tmp_path):
+def test_the_output_layer_may_have_an_init_of_its_own(lab):
     assert lab.run("model.output_init=zeros", "train.steps=0") == 0
     (run,) = lab.runs()
-    file = lab.client.download_artifacts(run.info.run_id, "weights.npz", str(tmp_path))
-    weights = np.load(file)
+    weights = lab.weights(run)
     assert not weights["initial/W3"].any()
     assert weights["initial/W2"].all()
 
 
-def test_the_first_stream_of_the_seed_draws_the_weights(lab, tmp_path):
+def test_the_first_stream_of_the_seed_draws_the_weights(lab):
     assert lab.run("seed=3", "init=std1", "dtype=float64", "train.steps=0") == 0
     (run,) = lab.runs()
-    file = lab.client.download_artifacts(run.info.run_id, "weights.npz", str(tmp_path))
     first_layer = np.random.default_rng(3).spawn(1)[0].spawn(1)[0]
     np.testing.assert_array_equal(
-        np.load(file)["initial/W1"], first_layer.standard_normal((64, 200))
+        lab.weights(run)["initial/W1"], first_layer.standard_normal((64, 200))
     )
 
 
@@ -443,11 +447,10 @@ def test_dropout_takes_nothing_from_the_other_streams(lab):
     assert lab.values(lab.runs()[-1], "train/loss") == dropped
 
 
-def test_the_running_statistics_of_batch_norm_are_kept_with_the_weights(lab, tmp_path):
+def test_the_running_statistics_of_batch_norm_are_kept_with_the_weights(lab):
     assert lab.run("model.batch_norm=true", "train.steps=20") == 0
     (run,) = lab.runs()
-    file = lab.client.download_artifacts(run.info.run_id, "weights.npz", str(tmp_path))
-    weights = np.load(file)
+    weights = lab.weights(run)
     assert not weights["initial/running_mean1"].any()
     assert weights["final/running_mean1"].any()
     assert weights["final/gamma2"].shape == (200,)

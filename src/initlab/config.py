@@ -135,8 +135,7 @@ class Config:
         self.init = self.init.tuned(self.activation)
         for place, option in self.model.inits.items():
             if option not in options("init"):
-                wrong = f"model.{place}_init={option}: there is no such option."
-                raise ValueError(wrong + choices(option, options("init")))
+                raise ValueError(no_option(f"model.{place}_init", option, options("init")))
             self.places[place] = named("init", option).tuned(self.activation)
 
 
@@ -235,7 +234,7 @@ def explain(error: Exception) -> str:
     cause = error.__cause__ or error
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, option = (error.missing_cfg_file or "").rpartition("/")
-        return f"{group}={option}: there is no such option.{choices(option, error.options)}"
+        return no_option(group, option, error.options)
     if isinstance(error, OverrideParseException):
         return f"cannot read {error.override!r}: settings have the form key=value"
     if isinstance(cause, (ConfigKeyError, AttributeError)) and isinstance(
@@ -249,6 +248,11 @@ def explain(error: Exception) -> str:
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         return f"{cause.full_key}: {first_line(cause)}"
     return first_line(error) if error is cause else f"{first_line(error)}: {first_line(cause)}"
+
+
+def no_option(key: str, option: str, names: Iterable[str]) -> str:
+    """Say that a key cannot have an option, and which it can."""
+    return f"{key}={option}: there is no such option.{choices(option, names)}"
 
 
 def unknown_key(key: str, siblings: Iterable[str]) -> str:

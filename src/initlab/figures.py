@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from initlab.diagnostics import Snapshot
+from initlab.quadratic import value
 from initlab.training import Step
 
 # Okabe & Ito's palette, told apart by the colour-blind.
@@ -134,7 +135,7 @@ def descent(points: Sequence[tuple[float, float]], name: str = "") -> Figure:
     figure = square(name)
     panel = figure.add_axes((0.15, 0.125, 0.81, 0.765))
     x, y = np.meshgrid(*(np.linspace(-end, end, 101) for end in ends))
-    f = x * x / 20 + y * y
+    f = value(x, y)
     panel.contour(
         x, y, f, levels=f.max() * np.linspace(0.02, 1, 12) ** 2, colors=CONTOUR, linewidths=0.7
     )

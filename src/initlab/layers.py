@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -23,13 +23,17 @@ from numpy.typing import DTypeLike
 from initlab.activations import Activation
 from initlab.arrays import Array
 
-MODES = ("train", "probe", "evaluate")
+Mode = Literal["train", "probe", "evaluate"]
 
 
 class Layer(ABC):
-    """y = f(x), and the gradient of a loss with respect to x and to the parameters."""
+    """y = f(x), and the gradient of a loss with respect to x and to the parameters.
 
-    mode: str = "train"
+    number  in a network, of the last Dense layer up to this one, itself included; from 1
+    """
+
+    mode: Mode = "train"
+    number: int = 0
 
     @property
     def leaves(self) -> list[Layer]:
@@ -78,11 +82,8 @@ class Layer(ABC):
 class Dense(Layer):
     """y = x W + b.     x (B, I)   W (I, O)   b (O,)   y (B, O)
 
-    place   in the network: input, hidden, branch (the end of a residual branch) or output
-    number  among its Dense layers, from 1
+    place  in the network: input, hidden, branch (the end of a residual branch) or output
     """
-
-    number: int = 0
 
     def __init__(self, fan_in: int, fan_out: int, bias: bool = True, place: str = "hidden") -> None:
         self.fan_in = fan_in

@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike
 
 from initlab.arrays import Array
 from initlab.initializers import Initializer
-from initlab.layers import Dense, Elementwise, Layer
+from initlab.layers import Dense, Elementwise, Layer, Mode
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -72,15 +72,12 @@ class Network:
         self.layers = layers
         self.features = features
         self.dtype = np.dtype(dtype)
-        self.numbers: list[int] = []
         shapes: Shapes = {}
         statistics: Shapes = {}
+        number = 0
         for leaf in self._leaves():
-            number = (self.numbers or [0])[-1]
-            if isinstance(leaf, Dense):
-                number += 1
-                leaf.number = number
-            self.numbers.append(number)
+            number += isinstance(leaf, Dense)
+            leaf.number = number
             names = {f"{name}{number}": shape for name, shape in leaf.shapes.items()}
             assert not names.keys() & shapes, f"two layers own {', '.join(names)}"
             shapes |= names
@@ -98,10 +95,11 @@ class Network:
         self.gradients = Parameters(self.parameters.shapes, self.dtype)
         self.leaves = self._leaves()
         arrays = self.parameters.arrays()
-        for leaf, number in zip(self.leaves, self.numbers, strict=True):
+        for leaf in self.leaves:
             if leaf.shapes:
+                number, names = leaf.number, leaf.shapes | leaf.statistics
                 leaf.bind(
-                    {name: arrays[f"{name}{number}"] for name in leaf.shapes | leaf.statistics},
+                    {name: arrays[f"{name}{number}"] for name in names},
                     {name: self.gradients.views[f"{name}{number}"] for name in leaf.shapes},
                 )
         width = self.features
@@ -111,11 +109,11 @@ class Network:
         self.dense = [leaf for leaf in self.leaves if isinstance(leaf, Dense)]
         self.hidden = [leaf for leaf in self.leaves if isinstance(leaf, Elementwise)]
 
-    def sharing(self, batch: int, mode: str) -> Network:
+    def sharing(self, batch: int, mode: Mode) -> Network:
         """Return the same function, on the same parameters, for batches of up to `batch`.
 
         Gradients and buffers are its own, so that looking at a network does not disturb training;
-        `mode` is "probe" or "evaluate" of `layers.MODES`.
+        `mode` is "probe" or "evaluate".
         """
         twin = copy.copy(self)
         twin.layers = [layer.twin() for layer in self.layers]

@@ -213,17 +213,24 @@ class Adam(Optimizer):
         self.t = 0
 
     def update(self, w: Array, g: Array, lr: float) -> None:
+        self.follow(g)
+        self.move(w, lr, self.m, 1 - self.beta1**self.t)
+
+    def follow(self, g: Array) -> None:
+        """Move m and v towards g and g²."""
         self.t += 1
         average(self.m, g, self.beta1, scratch=self.step)
         np.multiply(g, g, out=self.step)
         average(self.v, self.step, self.beta2, scratch=self.step)
 
+    def move(self, w: Array, lr: float, m: Array, correction: float) -> None:
+        """w ← w - lr · m̂ / (√v̂ + eps), given m and correction, where m̂ = m / correction."""
         # Both sides of the fraction times √(1 - beta2ᵗ), which spares two passes over the vector.
         root = math.sqrt(1 - self.beta2**self.t)
         np.sqrt(self.v, out=self.step)
         self.step += self.eps * root
-        np.divide(self.m, self.step, out=self.step)
-        self.step *= lr * root / (1 - self.beta1**self.t)
+        np.divide(m, self.step, out=self.step)
+        self.step *= lr * root / correction
         w -= self.step
 
 
@@ -273,24 +280,13 @@ class NAdam(Adam):
         return self.beta1 * (1 - math.pow(0.96, t * self.momentum_decay) / 2)
 
     def update(self, w: Array, g: Array, lr: float) -> None:
-        self.t += 1
-        average(self.m, g, self.beta1, scratch=self.step)
-        np.multiply(g, g, out=self.step)
-        average(self.v, self.step, self.beta2, scratch=self.step)
-
+        self.follow(g)
         mu, next_mu = self.mu(self.t), self.mu(self.t + 1)
         self.product *= mu
         np.multiply(self.m, next_mu / (1 - self.product * next_mu), out=self.m_hat)
         np.multiply(g, (1 - mu) / (1 - self.product), out=self.step)
         self.m_hat += self.step
-
-        # Both sides of the fraction times √(1 - beta2ᵗ), as in Adam.
-        root = math.sqrt(1 - self.beta2**self.t)
-        np.sqrt(self.v, out=self.step)
-        self.step += self.eps * root
-        np.divide(self.m_hat, self.step, out=self.step)
-        self.step *= lr * root
-        w -= self.step
+        self.move(w, lr, self.m_hat, 1.0)
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from initlab.models import Model
 from initlab.network import Parameters
 from initlab.optimizers import Optimizer
 from initlab.schedules import Schedule
-from initlab.training import Step, Training
+from initlab.training import Step, Training, update
 
 FARTHEST = 1e6  # from where f still has room in float32
 
@@ -46,17 +46,18 @@ class Quadratic(Model):
         return parameters
 
 
-def value(w: Array) -> float:
-    """Return f at w (2,)."""
-    x, y = map(float, w)
+T = TypeVar("T", float, Array)
+
+
+def value(x: T, y: T) -> T:
+    """Return f at one point or at many."""
     return x * x / 20 + y * y
 
 
-def gradient(w: Array, out: Array) -> Array:
+def gradient(w: Array, out: Array) -> None:
     """Write ∂f/∂w at w (2,) into `out`."""
     x, y = w
     out[...] = x / 10, 2 * y
-    return out
 
 
 def descend(
@@ -66,17 +67,15 @@ def descend(
 
     The step whose f is not finite is the last.
     """
-    w = parameters.vector
-    g = np.empty_like(w)
-    optimizer.start(w)
+    gradients = Parameters(parameters.shapes, parameters.vector.dtype)
+    optimizer.start(parameters.vector)
     for number in range(steps + 1):
         with np.errstate(over="ignore", invalid="ignore"):  # divergence is a result
-            step = Step(number, value(w), point=(float(w[0]), float(w[1])))
+            x, y = map(float, parameters.vector)
+            step = Step(number, value(x, y), point=(x, y))
             if number < steps and not step.diverged:
-                lr = optimizer.lr * schedule.factor(number, steps)
-                optimizer.update(w, gradient(w, out=g), lr)
-                if schedule.varies or number == 0:
-                    step.lr = lr
+                gradient(parameters.vector, out=gradients.vector)
+                step.lr = update(number, steps, optimizer, schedule, parameters, gradients)
         yield step
         if step.diverged:
             return

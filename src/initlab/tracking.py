@@ -241,8 +241,9 @@ class Tracker:
         tags = {"outcome": outcome}
         if verdict:
             tags["verdict"] = verdict.word
-        if description := "\n\n".join([str(verdict)] * bool(verdict) + [*notes]):
-            tags["mlflow.note.content"] = description
+        said = [str(verdict), *notes] if verdict else notes
+        if said:
+            tags["mlflow.note.content"] = "\n\n".join(said)
         with self.talking():
             self.client.log_batch(self.run_id, tags=[RunTag(*item) for item in tags.items()])
 

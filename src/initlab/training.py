@@ -147,6 +147,20 @@ class Observer:
         return step
 
 
+def update(
+    number: int,
+    steps: int,
+    optimizer: Optimizer,
+    schedule: Schedule,
+    parameters: Parameters,
+    gradients: Parameters,
+) -> float | None:
+    """Take update `number` of `steps`; return its rate if the one before may have had another."""
+    lr = optimizer.lr * schedule.factor(number, steps)
+    optimizer.update(parameters.vector, gradients.vector, lr)
+    return lr if schedule.varies or number == 0 else None
+
+
 def fit(
     network: Network,
     optimizer: Optimizer,
@@ -179,10 +193,7 @@ def fit(
                 if config.weight_decay:
                     gradients.weights += config.weight_decay * parameters.weights
                 previous = parameters.copy() if number + 1 in observer.snapshot_steps else None
-                lr = optimizer.lr * schedule.factor(number, config.steps)
-                optimizer.update(parameters.vector, gradients.vector, lr)
-                if schedule.varies or number == 0:
-                    step.lr = lr
+                step.lr = update(number, config.steps, optimizer, schedule, parameters, gradients)
         yield step
         if step.diverged:
             return
