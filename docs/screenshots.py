@@ -26,14 +26,14 @@ from urllib.request import urlopen
 
 from mlflow import MlflowClient
 from PIL import Image
-from playwright.sync_api import Locator, Page, sync_playwright
+from playwright.sync_api import Locator, Page, ViewportSize, sync_playwright
 
 DOCS = Path(__file__).resolve().parent
 SWEEP = ("-m", "init=xavier,he,std001", "model=mlp_deep")
 COLORS = {"xavier": "#0072B2", "he": "#009E73", "std001": "#D55E00"}
 START_SECONDS = 60
 PAGE_SECONDS = 60
-SIZE = {"width": 1300, "height": 1500}
+SIZE: ViewportSize = {"width": 1300, "height": 1500}
 # In a narrower window MLflow leaves no room for the list of files beside three previews.
 WIDE = {"width": 1920, "height": 1500}
 # Or MLflow's assistant would lie over the page on the first visit.
@@ -128,14 +128,14 @@ def wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def opened(chromium: str) -> Iterator[Page]:
-    """Open a browser and yield its page."""
+def opened(chromium: str, size: ViewportSize = SIZE) -> Iterator[Page]:
+    """Open a browser with a window of a size and yield its page."""
     arguments = ["--disable-gpu", "--disable-background-networking"]
     if os.geteuid() == 0:
         arguments.append("--no-sandbox")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
-        page = browser.new_page(viewport=SIZE, device_scale_factor=1)
+        page = browser.new_page(viewport=size, device_scale_factor=1)
         page.set_default_timeout(1000 * PAGE_SECONDS)
         page.add_init_script(NO_ASSISTANT)
         yield page

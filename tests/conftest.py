@@ -1,5 +1,84 @@
+import shutil
+import signal
+import subprocess
+import sys
+
+import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
+
+import train
+from initlab.config import PROJECT
+
+TRAIN = str(PROJECT / "src" / "train.py")
+
+
+class Lab:
+    """A store of its own, and the command line in this process."""
+
+    def __init__(self, folder, monkeypatch):
+        self.folder = folder
+        self.database = folder / "mlflow.db"
+        self.uri = f"sqlite:///{self.database}"
+        self.outputs = folder / "outputs"
+        self.monkeypatch = monkeypatch
+        self.typed = [
+            f"tracking.uri={self.uri}",
+            f"hydra.run.dir={self.outputs}/run",
+            f"hydra.sweep.dir={self.outputs}/sweep",
+            "hydra/launcher=basic",  # this process has all that others would have to import
+        ]
+
+    def line(self, arguments):
+        """Return the command line: flags, then this lab's own settings, then the test's."""
+        return sorted([*self.typed, *arguments], key=lambda word: not word.startswith("-"))
+
+    def run(self, *arguments):
+        """Return the exit status of `python src/train.py …`."""
+        self.monkeypatch.setattr(sys, "argv", ["src/train.py", *self.line(arguments)])
+        try:
+            return train.run()
+        except SystemExit as end:
+            return end.code
+
+    def start(self, *arguments, **options):
+        """Start the same in a process of its own."""
+        command = [sys.executable, TRAIN, *self.line(arguments)]
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+        )
+
+    @property
+    def client(self):
+        from mlflow import MlflowClient
+
+        return MlflowClient(self.uri)
+
+    def runs(self):
+        """Return all trials, the oldest first."""
+        return self.found("tags.role = 'trial'")
+
+    def found(self, condition):
+        """Return the runs of which a condition is true, the oldest first."""
+        ids = [experiment.experiment_id for experiment in self.client.search_experiments()]
+        return self.client.search_runs(ids, condition, order_by=["attributes.start_time ASC"])
+
+    def values(self, run, metric):
+        """Return the values of a metric by step."""
+        history = self.client.get_metric_history(run.info.run_id, metric)
+        assert len({point.step for point in history}) == len(history)
+        return {point.step: point.value for point in sorted(history, key=lambda p: p.step)}
+
+    def weights(self, run):
+        """Return weights.npz."""
+        return np.load(
+            self.client.download_artifacts(run.info.run_id, "weights.npz", str(self.folder))
+        )
+
+    def artifacts(self, run):
+        """Return the names of the artifacts at the root that are files."""
+        found = self.client.list_artifacts(run.info.run_id)
+        return {file.path for file in found if not file.is_dir}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -20,3 +99,13 @@ def empty_store(tmp_path_factory):
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         open_store(None, "unused", folder)
     return folder / "mlflow.db"
+
+
+@pytest.fixture
+def lab(tmp_path, monkeypatch, empty_store):
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # as `run` sets it, so that it is taken back
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    before = signal.getsignal(signal.SIGTERM)
+    yield Lab(tmp_path, monkeypatch)
+    signal.signal(signal.SIGTERM, before)

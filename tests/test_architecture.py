@@ -32,10 +32,10 @@ NUMERICS = {
 }
 # package → the modules that alone may import it, anywhere in their source
 OWNERS = {
-    "matplotlib": {"initlab.figures"},
-    "mlflow": {"initlab.tracking", "initlab.comparison"},
-    "hydra": {"train", "initlab.config", "initlab.sweep", "hydra_plugins.*"},
-    "omegaconf": {"train", "initlab.config", "initlab.sweep", "hydra_plugins.*"},
+    "matplotlib": {"initlab.figures", "initlab.charts"},
+    "mlflow": {"initlab.tracking", "initlab.comparison", "initlab.reproduction"},
+    "hydra": {"train", "initlab.config", "initlab.job", "initlab.sweep", "hydra_plugins.*"},
+    "omegaconf": {"train", "initlab.config", "initlab.job", "initlab.sweep", "hydra_plugins.*"},
     "sklearn": {"initlab.data"},
     "pooch": {"initlab.cache", "initlab.idx"},
     "scipy": {"initlab.activations"},

@@ -6,10 +6,22 @@ import re
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from initlab import config as configs
-from initlab.config import GROUPS, PROJECT, SCHEMAS, ConfigError, build, explain, options, register
+from initlab.config import (
+    GROUPS,
+    PROJECT,
+    SCHEMAS,
+    ConfigError,
+    build,
+    explain,
+    flatten,
+    options,
+    register,
+    restore,
+)
 
 OPTIONS = [(group, option) for group in GROUPS for option in options(group)]
 
@@ -180,8 +192,181 @@ def test_a_momentum_beyond_one_is_refused():
     assert message == "optimizer.momentum must be at least 0 and less than 1; got 1.5"
 
 
-def test_a_config_cannot_name_code():
-    assert "init has no key '_target_'" in mistake("+init._target_=os.system")
+CLASS_LINE = """
+  defaults:
+    - /schema/init@_here_: <class>
+    - _self_
+Classes: """
+NAMING_CODE = [
+    "+init._target_=x",
+    "init._target_=x",
+    "++init._target_=x",
+    "~init +init={_target_:x}",
+]
+
+
+@pytest.mark.parametrize("typed", NAMING_CODE)
+def test_a_config_cannot_name_code(typed):
+    message = mistake(*typed.split())
+    assert "init has no key '_target_': a config is data and cannot name code" in message
+    assert CLASS_LINE in message
+    assert "VarianceScaling" in message
+    assert "docs/extending.md" in message
+
+
+def test_a_config_cannot_name_code_at_its_top_or_in_a_list():
+    assert mistake("+_target_=x").endswith("a config is data and cannot name code.")
+    assert "model.hidden[0] must be a plain value" in mistake("model.hidden=[{_target_:x}]")
+
+
+SCHEMA_LINE = "defaults:\n  - /schema/init@_here_: VarianceScaling\n  - _self_\n"
+# A file of conf/init/, and what is said of it.
+FILES = {
+    "_target_: os.system\n": ["init._target_: ", "cannot name code", CLASS_LINE],
+    f"{SCHEMA_LINE}_target_: os.system\n": ["init._target_: ", "cannot name code", CLASS_LINE],
+    f"{SCHEMA_LINE}inner:\n  _target_: x\n": ["init.inner: ", "Choices: scale, gain"],
+    "scale: 2.0\n": ["init.scale: the option names no class", CLASS_LINE],
+    f"{SCHEMA_LINE}scale: big\n": ["init.scale must be a number; got 'big'"],
+}
+
+
+@pytest.mark.parametrize("text", FILES)
+def test_a_mistake_in_a_file_is_told_with_the_file(text, tmp_path):
+    (tmp_path / "init").mkdir()
+    (tmp_path / "init" / "mine.yaml").write_text(text)
+    message = mistake(f"hydra.searchpath=[{tmp_path.as_uri()}]", "init=mine")
+    assert message.startswith("init/mine.yaml: init.")
+    for part in FILES[text]:
+        assert part in message
+
+
+def test_an_option_that_names_no_class_and_sets_nothing_is_refused(tmp_path):
+    (tmp_path / "init").mkdir()
+    (tmp_path / "init" / "mine.yaml").touch()
+    message = mistake(f"hydra.searchpath=[{tmp_path.as_uri()}]", "init=mine")
+    assert message.startswith("init: the option names no class.")
+    assert CLASS_LINE in message
+
+
+def test_a_config_without_the_schema_is_refused():
+    with pytest.raises(ConfigError, match="must begin with `- schema`"):
+        build(OmegaConf.create({"init": {"_target_": "os.system"}}))
+
+
+CHOSEN = dict(zip(GROUPS, ["he", "relu", "sgd", "constant", "mlp", "digits"], strict=True))
+
+
+def recorded(*overrides):
+    """Return config.yaml as a run of these settings leaves it."""
+    return OmegaConf.to_yaml(compose("config", list(overrides)), resolve=True)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "init=xavier init.gain=auto model.output_init=zeros",
+        "init=sparse activation=leaky_relu dtype=float64",
+        "optimizer=nadam optimizer.lr=0.012345678901234567 optimizer.eps=1e-300",
+        "schedule=warmup_cosine seed=7",
+        "model=mlp_residual train.snapshots=[0,7] train.weight_decay=1e-5",
+        "model=quadratic model.start=[-1e-9,2]",
+        "data=mnist data.train_size=100 model.hidden=[5,6]",
+        "data=gaussian train.steps=0",
+    ],
+)
+def test_a_recorded_config_is_restored_to_the_last_bit(typed):
+    composed = compose("config", typed.split())
+    groups = dict(word.split("=") for word in typed.split() if word.partition("=")[0] in GROUPS)
+    config, settings = restore(CHOSEN | groups, OmegaConf.to_yaml(composed, resolve=True))
+    assert config == build(composed)
+    assert settings == dict(flatten(OmegaConf.to_container(composed)))
+
+
+def test_where_things_are_is_restored_from_here_and_not_from_the_record():
+    elsewhere = ["data.root=/elsewhere", "data.timeout=7", "tracking.uri=sqlite:///x", "seed=7"]
+    chosen = CHOSEN | {"data": "mnist"}
+    config, settings = restore(chosen, recorded("data=mnist", *elsewhere))
+    assert config == built("data=mnist", "seed=7")
+    assert settings["tracking.uri"] is None
+
+
+def test_what_a_run_made_no_use_of_is_not_restored():
+    text = recorded("model=quadratic", "init=zeros", "data=gaussian", "optimizer.lr=0.3")
+    chosen = {"model": "quadratic", "optimizer": "sgd", "schedule": "constant"}
+    assert restore(chosen, text)[0] == built("model=quadratic", "optimizer.lr=0.3")
+
+
+# What stands at the end of a config.yaml, and what the message must say.
+REFUSED = {
+    "_target_: os.system": ["_target_: a config is data and cannot name code"],
+    "init: {_target_: os.system}": ["init._target_: a config is data"],
+    "data: {x: [{_partial_: true}]}": ["data.x[0]._partial_: a config is data"],
+    "seed: !!python/object/apply:os.system [ls]": ["seed: the YAML tag '!!python/object/apply:os"],
+    "!!python/name:os.system x: 1": ["the YAML tag '!!python/name:os.system'"],
+    "seed: !mine 1": ["seed: the YAML tag '!mine'"],
+    "seed: 2020-01-01": ["seed: the YAML tag '!!timestamp'"],
+    "<<: {seed: 1}": ["the YAML tag '!!merge'"],
+    "seed: ${oc.env:HOME}": ["seed: an interpolation", "'${oc.env:HOME}'"],
+    "init: {mode: 'a${init.x}'}": ["init.mode: an interpolation"],
+    "seed: ???": ["seed must be a plain value; got '???'"],
+    'dtype: "\\e[2J"': ["dtype must be a plain value; got '\\x1b[2J'"],
+    "a: &a [1]\nb: *a": ["b: a YAML alias"],
+    "a: &a [*a]": ["a[0]: a YAML alias"],
+    "seed: 1\nseed: 2": ["seed is set twice"],
+    "1: 2": ["line 1: a key must be a name"],
+    "[1]: 2": ["line 1: a key must be a name"],
+    "optimizer.lr: 2": ["no key or group 'optimizer.lr'. Did you mean optimizer?"],
+    "places: {output: 1}": ["no key or group 'places'"],
+    "hydra: {sweeper: x}": ["no key or group 'hydra'"],
+    "train: {stepz: 1}": ["train.stepz", "Did you mean steps?"],
+    "train: {steps: abc}": ["train.steps must be an integer; got 'abc'"],
+    "train: {steps: -1}": ["train.steps must be at least 0; got -1"],
+    "train: {snapshots: [[1]]}": ["train.snapshots[0] must be a plain value"],
+    "train: 3": ["train must be a group of keys; got 3"],
+    "init: null": ["init must be a group of keys"],
+    "optimizer: {lr: .inf}": ["optimizer.lr must be greater than 0; got inf"],
+    "model: {output_init: ../he}": ["model.output_init=../he: there is no such option"],
+    "seed: [1]": ["seed must be an integer; got [1]"],
+    "seed: !!bool maybe": ["a value cannot be read"],
+    "seed: !!int ''": ["a value cannot be read"],
+    "seed: 1" + "0" * 5000: ["a value cannot be read", "4300 digits"],
+    "seed: " + "[" * 5000: ["too deep"],
+    "seed: " + "9:" * 500 + "9.5": ["a value cannot be read"],
+    "seed: {": ["line 1: "],
+    "seed: 1\n---\nseed: 2": ["line 2: "],
+    "\x1b": ["#x001b"],
+    "- seed": ["must be a mapping"],
+    "": ["must be a mapping"],
+    "#" * 1_000_001: ["at most 1,000,000 letters; got 1,000,001"],
+}
+
+
+@pytest.mark.parametrize("text", REFUSED, ids=lambda text: text[:40])
+def test_a_recorded_config_that_is_more_than_values_is_refused_and_its_key_is_named(text):
+    with pytest.raises(ConfigError) as caught:
+        restore(CHOSEN, text)
+    for part in REFUSED[text]:
+        assert part in str(caught.value)
+    assert str(caught.value).isprintable() or "\n" in str(caught.value)
+
+
+def test_aliases_that_would_be_a_billion_values_are_refused_at_once():
+    lines = ["a0: &a0 [1, 1]", *(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 40))]
+    with pytest.raises(ConfigError, match=r"a1\[0\]: a YAML alias"):
+        restore(CHOSEN, "\n".join(lines))
+
+
+@pytest.mark.parametrize("option", ["../he", "/etc/passwd", "he.yaml", "", "he,std1", "nope"])
+def test_a_recorded_option_that_is_no_file_of_conf_is_refused(option):
+    with pytest.raises(ConfigError, match=f"init={option}: there is no such option"):
+        restore(CHOSEN | {"init": option}, recorded())
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_group_of_which_no_option_was_recorded_is_refused(group):
+    chosen = {name: option for name, option in CHOSEN.items() if name != group}
+    with pytest.raises(ConfigError, match=f"{group}: nothing is chosen"):
+        restore(chosen, recorded())
 
 
 def test_the_help_page_lists_every_option_within_80_columns():

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
-from omegaconf import open_dict
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 
 class GridSweeper(BasicSweeper):
-    """Runs the Cartesian product of all swept values, in the order of the command line."""
+    """Runs the Cartesian product of all swept values, less what has been run before."""
 
-    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        """Compose and check each job; raises what a run of that job alone would raise."""
-        from initlab.config import build  # not needed by a single run's discovery of plug-ins
+    def sweep(self, arguments: list[str]) -> None:
+        """Run the sweep that was typed; exits with its status if that is not 0."""
+        from initlab import sweep  # not needed by a single run's discovery of plug-ins
 
         assert self.hydra_context is not None
         assert self.config is not None
-        loader = self.hydra_context.config_loader
-        for overrides in batch:
-            composed = loader.load_sweep_config(self.config, list(overrides))
-            with open_dict(composed):
-                del composed["hydra"]
-            build(composed)
+        assert self.launcher is not None
+        loader, multirun = self.hydra_context.config_loader, self.config
+        pool = getattr(self.launcher, "pool", None)
+        if pool:
+            pool.warm_up()
+        parser = OverridesParser.create(config_loader=loader)
+        typed = parser.parse_overrides([*self._parse_config(), *arguments])
+        (grid,) = self.split_arguments(typed, None)
+        status = sweep.run(
+            grid,
+            lambda overrides: loader.load_sweep_config(multirun, list(overrides)),
+            self.launcher,
+            multirun,
+        )
+        if status:
+            raise SystemExit(status)
 
 
 ConfigStore.instance().store(

@@ -14,6 +14,14 @@ class UserError(Exception):
     """What the user can mend; the message is all that they need, of one line or several."""
 
 
+def told(error: BaseException) -> str:
+    """Return in one line what an error is and says."""
+    first = str(error).partition("\n")[0]
+    if isinstance(error, UserError):
+        return first
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
 def is_finite(value: float) -> bool:
     """Return whether a number is one that floating point can hold."""
     try:

@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import yaml  # type: ignore[import-untyped]
+from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import (
+    HydraException,
     MissingConfigException,
     OverrideParseException,
 )
@@ -39,6 +45,7 @@ from initlab import (
     initializers,
     models,
     optimizers,
+    provenance,
     quadratic,
     schedules,
     training,
@@ -80,16 +87,37 @@ class Tracking:
 
     uri         of the MLflow store; null: $MLFLOW_TRACKING_URI, else mlflow.db in the project
     experiment  MLflow experiment to put the runs in
+    pictures    false draws none, and records numbers and histograms alone
     enabled     false trains without MLflow
     """
 
     uri: str | None = None
     experiment: str = "initlab"
+    pictures: bool = True
     enabled: bool = True
 
     def __post_init__(self) -> None:
         if not self.experiment.strip():
             raise ValueError("experiment must not be empty")
+
+
+@dataclass
+class Sweep:
+    """What `-m` does: the `sweep.*` keys.
+
+    existing  where a finished run of the same numbers is in the experiment: skip the trial, rerun
+              it, or end with an error before anything starts
+    on_error  after a trial that fails: continue with the others, or stop
+    dry_run   true lists the trials and what would become of them, and starts none
+    """
+
+    existing: str = "skip"
+    on_error: str = "continue"
+    dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        checks.one_of("existing", self.existing, ("skip", "rerun", "error"))
+        checks.one_of("on_error", self.on_error, ("continue", "stop"))
 
 
 @dataclass
@@ -104,6 +132,7 @@ class Config:
     data: data.Dataset = MISSING
     train: training.Training = field(default_factory=training.Training)
     tracking: Tracking = field(default_factory=Tracking)
+    sweep: Sweep = field(default_factory=Sweep)
     seed: int = 0
     dtype: str = "float32"
     # The laws of `model.output_init` and its like, by place; made by `build`, not set by anybody.
@@ -164,12 +193,19 @@ def build(config: DictConfig) -> Config:
     Raises `ConfigError` for a value out of range, for a key that the schema does not know (which
     Hydra's `+key=value` lets in) and for settings that contradict each other.
     """
+    if OmegaConf.get_type(config) is not Config:
+        raise ConfigError(
+            "the config has no schema: its defaults must begin with `- schema`, as those of "
+            "conf/config.yaml do"
+        )
     refuse_unknown_keys(config)
     built: dict[str, Any] = {}
     for name in (each.name for each in fields(Config) if each.init):
         if OmegaConf.is_missing(config, name):
             raise ConfigError(f"{name}: nothing is chosen. Choices: {', '.join(options(name))}")
         value = config[name]
+        if name in GROUPS and OmegaConf.get_type(value) not in SCHEMAS[name].values():
+            raise ConfigError(f"{name}: the option names no class.{class_line(name)}")
         try:
             built[name] = OmegaConf.to_object(value) if OmegaConf.is_config(value) else value
         except ValueError as error:
@@ -180,8 +216,126 @@ def build(config: DictConfig) -> Config:
         raise ConfigError(str(error)) from error
 
 
+def restore(chosen: Mapping[str, str], text: str) -> tuple[Config, dict[str, Any]]:
+    """Return the config of a recorded run, and its settings by dotted key.
+
+    chosen  the option of each group that the run made use of
+    text    its config.yaml; only what numbers depend on is taken from it, while where things are
+            and how they are fetched is as conf/ has it now
+
+    Both may have been written by anybody, and can execute nothing. Raises `ConfigError` for what
+    `build` refuses, and for a text that is more than names and plain values.
+    """
+    for group, option in chosen.items():
+        if option not in options(group):
+            raise ConfigError(no_option(group, option, options(group)))
+    document = read_plain(text)
+    unused = {*GROUPS} - {*chosen}
+    begun = GlobalHydra.instance().is_initialized()  # there can be one in a process
+    folder = str(PROJECT / "conf")
+    try:
+        with nullcontext() if begun else initialize_config_dir(folder, version_base="1.3"):
+            local = compose("config", [f"{group}={option}" for group, option in chosen.items()])
+        composed = OmegaConf.merge(local, essential_part(document, local, unused))
+        assert isinstance(composed, DictConfig)
+        config = build(composed)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(explain(error)) from error
+    for group in sorted(unused - config.model.unused):
+        raise ConfigError(f"{group}: nothing is chosen. Choices: {', '.join(options(group))}")
+    settings = OmegaConf.to_container(composed, resolve=True)
+    assert isinstance(settings, dict)
+    return config, dict(flatten(settings))
+
+
+def essential_part(document: dict[str, Any], local: DictConfig, unused: set[str]) -> dict[str, Any]:
+    """Return of a config.yaml what numbers depend on, less the unused groups."""
+    names = [str(name) for name in local]
+    taken: dict[str, Any] = {}
+    for name, value in document.items():
+        if name not in names:
+            raise ConfigError(f"there is no key or group {name!r}.{choices(name, names)}")
+        if not OmegaConf.is_config(local[name]):
+            taken[name] = value
+        elif not isinstance(value, dict):
+            raise ConfigError(f"{name} must be a group of keys; got {str(value)[:80]}")
+        elif name not in unused:
+            kept = provenance.essential({f"{name}.{key}": key for key in value})
+            taken[name] = {key: value[key] for key in kept.values()}
+    return taken
+
+
+MOST_LETTERS = 1_000_000  # of a config.yaml; that of a usual run has 700
+PLAIN_TAGS = [
+    f"tag:yaml.org,2002:{name}" for name in ("map", "seq", "str", "int", "float", "bool", "null")
+]
+
+
+def read_plain(text: str) -> dict[str, Any]:
+    """Return the mapping that a YAML text holds, if it has nothing but names and plain values.
+
+    Raises `ConfigError` for classes of Python, keys that name code, interpolations, aliases (a few
+    lines of which can stand for a billion values), and what is not YAML.
+    """
+    if len(text) > MOST_LETTERS:
+        raise ConfigError(
+            f"config.yaml must have at most {MOST_LETTERS:,} letters; got {len(text):,}"
+        )
+    try:
+        loader = yaml.SafeLoader(text)
+        root = loader.get_single_node()
+        if not isinstance(root, yaml.MappingNode):
+            raise ConfigError("config.yaml must be a mapping of keys to values")
+        refuse_code(root, "", set())
+        document = loader.construct_document(root)
+    except RecursionError as error:
+        raise ConfigError("config.yaml: lists and keys stand too deep within each other") from error
+    except yaml.MarkedYAMLError as error:
+        raise ConfigError(
+            f"config.yaml, line {error.problem_mark.line + 1}: {error.problem}"
+        ) from error
+    except (yaml.YAMLError, ValueError, LookupError, ArithmeticError) as error:
+        # Such as an integer of 5,000 digits, or !!bool maybe.
+        raise ConfigError(f"config.yaml: a value cannot be read: {first_line(error)}") from error
+    assert isinstance(document, dict)
+    return document
+
+
+def refuse_code(node: Any, path: str, seen: set[int]) -> None:
+    """Raise `ConfigError` for whatever of a YAML node at `path` is not a name or a plain value."""
+    where = path or "config.yaml"
+    if id(node) in seen:
+        raise ConfigError(f"{where}: a YAML alias (*) is refused, a value must be written out")
+    seen.add(id(node))
+    if node.tag not in PLAIN_TAGS:
+        tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+        raise ConfigError(f"{where}: the YAML tag {tag!r} is refused, a config is plain data")
+    if isinstance(node, yaml.ScalarNode):
+        if "${" in node.value:
+            raise ConfigError(f"{where}: an interpolation is refused; got {node.value[:80]!r}")
+        if node.value == "???" or not node.value.isprintable():
+            raise ConfigError(f"{where} must be a plain value; got {node.value[:80]!r}")
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            refuse_code(item, f"{path}[{index}]", seen)
+    else:
+        names: set[str] = set()
+        for key, value in node.value:
+            refuse_code(key, path, seen)
+            if not (key.tag.endswith(":str") and re.fullmatch(r"[\w.-]{1,100}", key.value)):
+                line = key.start_mark.line + 1
+                raise ConfigError(f"config.yaml, line {line}: a key must be a name")
+            name = f"{path}.{key.value}" if path else key.value
+            if key.value.startswith("_"):
+                raise ConfigError(f"{name}: a config is data and cannot name code")
+            if name in names:
+                raise ConfigError(f"{name} is set twice")
+            names.add(name)
+            refuse_code(value, name, seen)
+
+
 def refuse_unknown_keys(config: DictConfig, path: str = "") -> None:
-    """Raise `ConfigError` for a key that no dataclass of the schema has."""
+    """Raise `ConfigError` for a key that no dataclass of the schema has, also within a list."""
     schema = OmegaConf.get_type(config)
     if schema is None or schema is dict:
         return
@@ -192,6 +346,10 @@ def refuse_unknown_keys(config: DictConfig, path: str = "") -> None:
         child = config._get_node(key)
         if isinstance(child, DictConfig) and not child._is_missing():
             refuse_unknown_keys(child, f"{path}{key}.")
+        if isinstance(child, ListConfig) and not (child._is_missing() or child._is_none()):
+            for index, item in enumerate(child):
+                if OmegaConf.is_config(item):
+                    raise ConfigError(f"{path}{key}[{index}] must be a plain value; got {item}")
 
 
 def options_page() -> str:
@@ -231,6 +389,9 @@ def flatten(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def explain(error: Exception) -> str:
     """Return what a user should read about an error of Hydra or OmegaConf."""
+    file = re.match(r"In '(.+?)': \w+ raised while composing config:", str(error))
+    if file and isinstance(error.__context__, Exception):
+        return f"{file[1]}.yaml: {explain(error.__context__)}"
     cause = error.__cause__ or error
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, option = (error.missing_cfg_file or "").rpartition("/")
@@ -242,7 +403,12 @@ def explain(error: Exception) -> str:
     ):
         parent = cause.parent_node
         siblings = [str(key) for key in parent] if isinstance(parent, DictConfig) else []
-        return unknown_key(cause.full_key or str(cause.key), siblings)
+        key = cause.full_key or str(cause.key)
+        group, _, name = key.rpartition(".")
+        classes = SCHEMAS.get(group, {}).values()
+        if classes and cause.object_type not in classes and not name.startswith("_"):
+            return f"{key}: the option names no class.{class_line(group)}"
+        return unknown_key(key, siblings)
     if isinstance(cause, ValidationError) and cause.full_key:
         return wrong_type(cause)
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
@@ -260,7 +426,21 @@ def unknown_key(key: str, siblings: Iterable[str]) -> str:
     group, _, name = key.rpartition(".")
     known = [sibling for sibling in siblings if sibling != "hydra"]
     what = f"{group} has no key {name!r}" if group else f"there is no key or group {name!r}"
+    if name.startswith("_"):  # such as _target_, by which Hydra would call whatever it names
+        return f"{key}: {what}: a config is data and cannot name code.{class_line(group)}"
     return f"{key}: {what}.{choices(name, known)}"
+
+
+def class_line(key: str) -> str:
+    """Say how an option of the group that a key stands in names its class."""
+    group = key.partition(".")[0]
+    if group not in GROUPS:
+        return ""
+    return (
+        f"\nThe file of an option names its class so, as docs/extending.md explains:\n"
+        f"  defaults:\n    - /schema/{group}@_here_: <class>\n    - _self_\n"
+        f"Classes: {', '.join(SCHEMAS[group])}"
+    )
 
 
 WANTED = {

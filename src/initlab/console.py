@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from initlab.comparison import Comparison, Run, Setting, Spread
 from initlab.diagnostics import Snapshot
 from initlab.record import RECENT, Record
 from initlab.training import Step
@@ -18,6 +19,10 @@ from initlab.verdict import Verdict
 
 REFRESH_SECONDS = 0.25
 PLAIN_LINES = 10
+MOST_SETTINGS, BEST, WORST = 30, 20, 5  # of more settings the best and the worst are shown
+MOST_FAILURES = 5
+MOST_LETTERS = 120  # of what a run died of
+UNBOUNDED = 10_000  # columns, more than any table has
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -68,7 +73,13 @@ def _loss(step: Step) -> str:
     return f"{'f' if step.point else 'loss'} {step.loss:<8.4g}"
 
 
-STYLES = {"healthy": "bold green", "diverged": "bold red"}
+STYLES = {
+    "healthy": "bold green",
+    "finished": "",
+    "diverged": "bold red",
+    "failed": "bold red",
+    "killed": "bold red",
+}
 
 
 def heading(name: str) -> None:
@@ -141,9 +152,130 @@ def layer_table(snapshot: Snapshot) -> Table:
     return table
 
 
-def opened(run_id: str, page: str, command: str | None) -> None:
-    """Say how to look at a run."""
+def results(comparison: Comparison) -> None:
+    """Print what came of many runs: a row a setting, best first, then those that never finished."""
+    if not comparison.runs:
+        out.print("no runs")
+        return
+    ranked = comparison.ranked
+    hidden = len(ranked) - BEST - WORST if len(ranked) > MOST_SETTINGS else 0
+    shown = ranked[:BEST] + ranked[-WORST:] if hidden else ranked
+    unbounded = out.options.update(width=UNBOUNDED)
+    for merged, separator in ((False, " "), (False, "\n"), (True, "\n")):
+        table = result_table(result_columns(comparison, shown, merged), separator, bool(hidden))
+        if out.measure(table, options=unbounded).minimum <= out.width:
+            break
+    out.print(table)
+    if hidden:
+        out.print(Text(f"⋮ {hidden} of {len(ranked)} settings are not shown", style="dim"))
+    unfinished = [run for run in comparison.runs if run.outcome not in ("finished", "diverged")]
+    if unfinished:
+        out.print(failures(unfinished, comparison.varies))
+
+
+def result_columns(
+    comparison: Comparison, shown: Sequence[Setting], merged: bool
+) -> dict[str, list[Text]]:
+    """Return the cells of each column by its title: what varies, merged or not, and what came."""
+    axes = [key for key in comparison.varies if key != "seed"]
+    columns = {key: [Text(setting.values.get(key, "")) for setting in shown] for key in axes}
+    if merged or not axes:
+        columns = {"setting": [Text(setting.name) for setting in shown]}
+    if any(len(setting.runs) > 1 for setting in comparison.settings):
+        columns["n"] = [Text(finished(setting)) for setting in shown]
+    losses = {"f" if "f" in run.curves else "train loss" for run in comparison.runs if run.curves}
+    title = losses.pop() if len(losses) == 1 else "loss"
+    columns[title] = spreads([setting.loss for setting in shown], "{:.4g}", "{:.1g}")
+    accuracies = [setting.accuracy for setting in shown]
+    columns["test accuracy"] = spreads(accuracies, "{:.1%}", "{:.1%}")
+    words = [setting.word for setting in shown]
+    judged = any(run.verdict for run in comparison.runs if run.outcome == "finished")
+    if judged or any(word != "finished" for word in words):
+        texts = [Text(word, STYLES.get(word, "bold yellow")) for word in words]
+        columns["verdict" if judged else "outcome"] = texts
+    seconds = [setting.seconds for setting in shown]
+    columns["seconds"] = [Text(f"{spread.mean:,.1f}" if spread else "") for spread in seconds]
+    return {title: cells for title, cells in columns.items() if any(cells)}
+
+
+def result_table(columns: dict[str, list[Text]], separator: str, cut: bool) -> Table:
+    """Return a table of columns, whose lists and sentences alone may be wrapped.
+
+    separator  between the words of a title
+    cut        whether settings are left out above the worst
+    """
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title, cells in columns.items():
+        if cut:
+            cells.insert(BEST, Text("⋮", "dim"))
+        lines = title.replace(" ", separator)
+        if separator == "\n":
+            lines = lines.replace(".", "\n.")
+        heads = [Text(line) for line in lines.split("\n")]
+        width = max(text.cell_len for text in (*heads, *cells))
+        if title in ("n", "f", "loss", "train loss", "test accuracy", "seconds"):
+            for text in (*heads, *cells):  # Rich would strip what aligns the ± of one with others
+                text.pad_left(width - text.cell_len)
+            whole = True
+        else:
+            whole = not any(" " in cell for cell in cells)
+        table.add_column(
+            Text("\n").join(heads),
+            overflow="fold",
+            no_wrap=whole,
+            min_width=width if whole else None,
+        )
+    for row in zip(*columns.values()):
+        table.add_row(*row)
+    return table
+
+
+def finished(setting: Setting) -> str:
+    """Return how many runs of a setting its means are of."""
+    count, total = len(setting.finished), len(setting.runs)
+    return f"{count}" if count == total else f"{count}/{total}"
+
+
+def spreads(values: Sequence[Spread | None], mean: str, std: str) -> list[Text]:
+    """Return mean ± std by their formats, one below the other; that of a percentage in points."""
+    means = [mean.format(value.mean) if value else "" for value in values]
+    stds = [
+        f" ± {plain(std.format(value.std).rstrip('%'))}" if value and value.std is not None else ""
+        for value in values
+    ]
+    width = max(map(len, stds))
+    return [
+        Text.assemble(one, (f"{other:<{width}}" if one else "", "dim"))
+        for one, other in zip(means, stds)
+    ]
+
+
+def plain(number: str) -> str:
+    """Write 2e+01 as 20."""
+    return f"{float(number):g}" if "e+" in number else number
+
+
+def failures(runs: Sequence[Run], varies: Sequence[str]) -> Table:
+    """Return the list of runs that never finished and what they died of, as far as it is known."""
+    table = Table.grid(padding=(0, 2))
+    for run in runs[:MOST_FAILURES]:
+        own = " ".join(f"{key}={run.params[key]}" for key in varies if key in run.params)
+        reason = Text(run.reason)
+        reason.truncate(MOST_LETTERS, overflow="ellipsis")
+        what = Text.assemble(own or run.name, ": " if run.reason else "", reason)
+        table.add_row(Text(run.outcome, STYLES.get(run.outcome, "bold yellow")), what)
+    if len(runs) > MOST_FAILURES:
+        table.add_row("", Text(f"and {len(runs) - MOST_FAILURES} more", "dim"))
+    return table
+
+
+def recorded(run_id: str) -> None:
+    """Say which run it is."""
     out.print(Text.assemble(("run   ", "dim"), run_id))
+
+
+def opened(page: str, command: str | None) -> None:
+    """Say how to open a page of the UI."""
     if command:
         out.print(Text.assemble(("open  ", "dim"), command), soft_wrap=True)
     out.print(Text.assemble(("      " if command else "open  ", "dim"), page), soft_wrap=True)
@@ -152,6 +284,11 @@ def opened(run_id: str, page: str, command: str | None) -> None:
 def kept(folder: Path) -> None:
     """Say where the files of a run are."""
     out.print(Text.assemble(("files ", "dim"), str(folder)), soft_wrap=True)
+
+
+def reported(file: Path) -> None:
+    """Say where a report is."""
+    out.print(Text.assemble(("report ", "dim"), str(file)), soft_wrap=True)
 
 
 def error(message: str) -> None:

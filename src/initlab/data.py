@@ -115,7 +115,7 @@ class IdxFiles(Dataset):
     def __post_init__(self) -> None:
         _check_train_size(self.train_size)
         checks.positive("timeout", self.timeout)
-        if not self.name or Path(self.name).name != self.name:
+        if self.name in ("", ".", "..") or Path(self.name).name != self.name:
             raise ValueError(f"name must be the name of a folder; got {self.name!r}")
         if self.mirrors and set(self.sha256) != set(idx.FILES):
             given = ", ".join(self.sha256) or "none"

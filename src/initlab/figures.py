@@ -54,7 +54,7 @@ def distributions(
     """
     histogram = now.histograms[quantity]
     layers = len(histogram.counts)
-    shown = np.unique(np.linspace(0, layers - 1, min(layers, MOST_LAYERS)).round().astype(int))
+    shown = spaced(layers)
     figure = square(name)
     panel = figure.add_axes((0.05, 0.125, 0.9, 0.765))
     for place, index in enumerate(reversed(shown)):  # from the bottom up
@@ -107,7 +107,7 @@ def loss_curves(steps: Sequence[Step], name: str = "") -> Figure:
     )
     below.plot(numbers, [e.train_accuracy for e in evaluations], "o-", color=BLUE, ms=2, lw=1)
     below.plot(numbers, [e.test_accuracy for e in evaluations], "o-", color=ORANGE, ms=2, lw=1)
-    if losses.size and losses.min() > 0 and losses.max() > 20 * losses.min():
+    if logarithmic(losses):
         above.set_yscale("log")
     above.set_ylabel("loss", fontsize=7.5)
     above.legend(frameon=False, fontsize=7)
@@ -182,6 +182,21 @@ def square(name: str) -> Figure:
     return figure
 
 
+def logarithmic(values: NDArray[np.float64]) -> bool:
+    """Tell whether values span so much that they ask for a logarithmic axis."""
+    return bool(values.size and values.min() > 0 and values.max() > 20 * values.min())
+
+
+def spaced(layers: int) -> NDArray[np.intp]:
+    """Return the indices of the layers that are drawn: of many, a few evenly spaced."""
+    return np.unique(np.linspace(0, layers - 1, min(layers, MOST_LAYERS)).round().astype(np.intp))
+
+
+def power(exponent: float) -> str:
+    """Write a power of ten; Matplotlib's own mathematics takes as long as all of a picture."""
+    return "10" + f"{exponent:.0f}".translate(SUPERSCRIPT)
+
+
 def within(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the share of each bin, without the two counts beyond the edges."""
     shares: NDArray[np.float64] = counts[1:-1] / max(1, counts.sum())
@@ -210,8 +225,7 @@ def value_axis(panel: Axes, quantity: str, edges: NDArray[np.float64]) -> None:
     panel.set_xlim(edges[0], edges[-1])
     if quantity == "gradients":
         ticks = np.arange(edges[0] + 2, edges[-1], 4)
-        # Matplotlib's own mathematics, $10^{-6}$, takes as long as the rest of the picture.
-        panel.set_xticks(ticks, ["10" + f"{tick:.0f}".translate(SUPERSCRIPT) for tick in ticks])
+        panel.set_xticks(ticks, [power(tick) for tick in ticks])
     else:
         ticks = np.linspace(edges[0], edges[-1], 3)
         panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])

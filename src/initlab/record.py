@@ -44,11 +44,15 @@ def metrics(step: Step) -> Iterator[tuple[str, float]]:
 
 
 class Record:
-    """All steps of a run, in order, its name, and notes on how it was made ready."""
+    """All steps of a run, in order, its name, and notes on how it was made ready.
 
-    def __init__(self, name: str = "", notes: Sequence[str] = ()) -> None:
+    `drawn` says whether pictures are made of it.
+    """
+
+    def __init__(self, name: str = "", notes: Sequence[str] = (), drawn: bool = True) -> None:
         self.name = name
         self.notes = notes
+        self.drawn = drawn
         self.steps: list[Step] = []
 
     def add(self, step: Step) -> None:
@@ -90,8 +94,9 @@ class Record:
 
     def save(self, folder: Path, initial: Parameters, final: Parameters) -> None:
         """Write the pictures, histograms.npz and weights.npz into `folder`."""
-        for name, picture in self.pictures():
-            (folder / name).write_bytes(picture)
+        if self.drawn:
+            for name, picture in self.pictures():
+                (folder / name).write_bytes(picture)
         weights = {f"initial/{name}": array for name, array in initial.arrays().items()}
         weights |= {f"final/{name}": array for name, array in final.arrays().items()}
         np.savez(folder / "weights.npz", allow_pickle=False, **weights)

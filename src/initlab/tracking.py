@@ -7,18 +7,18 @@ step losses are buffered and sent in batches, for one call an entry would cost m
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import re
 import shlex
-import signal
 import socket
 import sqlite3
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -27,8 +27,10 @@ from urllib.parse import quote, urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
-from initlab.checks import UserError
+from initlab import provenance, views
+from initlab.checks import UserError, told
 from initlab.record import metrics
+from initlab.signals import undisturbed
 from initlab.training import Step
 from initlab.verdict import Verdict
 
@@ -37,6 +39,7 @@ os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # we sa
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Run as TrackedRun
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -44,12 +47,17 @@ FLUSH_SECONDS = 2.0
 MOST_STEPS = 900  # at one flush, which leaves room in one call for a few evaluations
 MOST_METRICS = 1000  # of one log_batch call, a limit of MLflow
 MOST_PARAMS = 100
+MOST_LETTERS = 500  # of a tag that says what went wrong
 CONNECT_SECONDS = 5.0
 SPARE_BYTES = 4 << 20  # what must fit on the disk before a run begins
 
 
 class TrackingError(UserError):
     """The store cannot be reached or written."""
+
+
+class MissingError(TrackingError):
+    """The store or the experiment does not exist."""
 
 
 @dataclass(frozen=True)
@@ -67,25 +75,45 @@ class Store:
     ui: str
     command: str | None
 
+    def has_sweep(self, sweep: str) -> bool:
+        """Return whether a run of the experiment is of a sweep."""
+        with explained(self.uri):
+            found = self.client.search_runs(
+                [self.experiment_id], f"tags.sweep = '{sweep}'", max_results=1
+            )
+        return bool(found)
 
-def open_store(uri: str | None, experiment: str, project: Path) -> Store:
+    def keep_view(self, name: str, view: str) -> None:
+        """Keep a view of the chart page, and let the oldest go where there are too many."""
+        self.client.set_experiment_tag(self.experiment_id, f"{views.TAG}{name}", view)
+        tags = self.client.get_experiment(self.experiment_id).tags
+        made = {key: json.loads(text)["createdAt"] for key, text in tags.items()
+                if key.startswith(views.TAG) and '"name": "initlab"' in text}  # fmt: skip
+        for key in sorted(made, key=made.__getitem__)[: -views.MOST_VIEWS]:
+            self.client.delete_experiment_tag(self.experiment_id, key)
+
+
+def open_store(uri: str | None, experiment: str, project: Path, create: bool = True) -> Store:
     """Connect to a store, creating the database and the experiment where they do not exist.
 
     uri: of a database or a server; None: $MLFLOW_TRACKING_URI, else mlflow.db in `project`. A
     SQLite database has its artifacts beside it in mlruns, a server where it keeps them. Raises
-    `TrackingError` within 15 seconds if the store cannot be used.
+    `TrackingError` within 15 seconds if the store cannot be used, and `MissingError` if there is
+    none and `create` is false.
     """
     default = f"sqlite:///{project / 'mlflow.db'}"
     uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or default
     with explained(uri):
+        if not create and (database := sqlite_path(uri)) and not database.exists():
+            raise MissingError(f"tracking.uri={uri}: there is no such database")
         check_reachable(uri)
         artifacts = None
         if database := sqlite_path(uri):
             folder = database.resolve().parent / "mlruns" / quote(experiment, safe="")
             artifacts = folder.as_uri()
-        with quick_and_quiet():
+        with quick_and_quiet(), alone(uri):
             client = MlflowClient(uri)
-            experiment_id = find_experiment(client, experiment, artifacts)
+            experiment_id = find_experiment(client, experiment, artifacts, create)
     if urlsplit(uri).scheme in ("http", "https"):
         return Store(client, experiment_id, uri, uri.rstrip("/"), None)
     plain = uri == default and Path.cwd() == project
@@ -124,6 +152,23 @@ def quick_and_quiet() -> Iterator[None]:
                 del os.environ[name]
 
 
+@contextlib.contextmanager
+def alone(uri: str) -> Iterator[None]:
+    """Let one process at a time set up a SQLite database, which MLflow does not see to."""
+    database = sqlite_path(uri)
+    if database is None or sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    folder = os.open(database.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
 def check_reachable(uri: str) -> None:
     """Raise at once what MLflow would find out only after minutes of trying again."""
     parts = urlsplit(uri)
@@ -154,9 +199,16 @@ def masked(uri: str) -> str:
     return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", uri)
 
 
-def find_experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:
-    """Return the id of the experiment, which is created if there is none of this name."""
+def find_experiment(
+    client: MlflowClient, name: str, artifacts: str | None, create: bool = True
+) -> str:
+    """Return the id of the experiment; if there is none of this name it may be created."""
     found = client.get_experiment_by_name(name)
+    if found is None and not create:
+        names = sorted(experiment.name for experiment in client.search_experiments())
+        raise MissingError(
+            f"tracking.experiment={name}: there is no such experiment.\nChoices: {', '.join(names)}"
+        )
     if found is None:
         # Without this tag the UI takes an experiment for one of generative AI.
         tags = {"mlflow.experimentKind": "custom_model_development"}
@@ -173,6 +225,32 @@ def find_experiment(client: MlflowClient, name: str, artifacts: str | None) -> s
             f"run: mlflow experiments restore -x {found.experiment_id}"
         )
     return str(found.experiment_id)
+
+
+def find_twins(store: Store, fingerprint: str) -> list[TrackedRun]:
+    """Return the trials in the experiment that have a fingerprint, the newest first."""
+    with explained(store.uri):
+        return list(
+            store.client.search_runs(
+                [store.experiment_id],
+                f"tags.fingerprint = '{fingerprint}' and tags.role = 'trial'",
+                order_by=["attributes.start_time DESC"],
+            )
+        )
+
+
+def close_lost(store: Store) -> list[str]:
+    """Mark as KILLED the runs whose process on this host is gone; return their names."""
+    names = []
+    with explained(store.uri):
+        for run in store.client.search_runs(
+            [store.experiment_id],
+            f"attributes.status = 'RUNNING' and tags.`process.host` = '{socket.gethostname()}'",
+        ):
+            if provenance.gone(run.data.tags):
+                store.client.set_terminated(run.info.run_id, "KILLED")
+                names.append(str(run.info.run_name))
+    return names
 
 
 class Tracker:
@@ -231,10 +309,11 @@ class Tracker:
         with self.talking():
             self.client.log_text(self.run_id, text, file)
 
-    def log_files(self, folder: Path) -> None:
-        """Log all files of a folder as artifacts at the root."""
+    def log_files(self, files: Iterable[Path]) -> None:
+        """Log files as artifacts at the root."""
         with self.talking():
-            self.client.log_artifacts(self.run_id, str(folder))
+            for file in files:
+                self.client.log_artifact(self.run_id, str(file))
 
     def conclude(self, outcome: str, verdict: Verdict | None, notes: Sequence[str] = ()) -> None:
         """Tag how the run ended; the verdict's sentence and the notes become its description."""
@@ -265,10 +344,11 @@ class Tracker:
     def __enter__(self) -> Tracker:
         try:
             with self.talking():
-                run = self.client.create_run(
-                    self.store.experiment_id, tags=self.tags, run_name=self.name
-                )
-                self.run_id = run.info.run_id
+                with undisturbed():
+                    run = self.client.create_run(
+                        self.store.experiment_id, tags=self.tags, run_name=self.name
+                    )
+                    self.run_id = run.info.run_id
                 params = [Param(key, value) for key, value in self.params.items()]
                 for first in range(0, len(params), MOST_PARAMS):
                     batch = params[first : first + MOST_PARAMS]
@@ -290,8 +370,10 @@ class Tracker:
             status = "FAILED" if issubclass(kind, Exception) else "KILLED"
         with undisturbed():
             try:
-                if status == "FAILED":
+                if error is not None and status == "FAILED":
                     self.log_text("".join(traceback.format_exception(error)), "traceback.txt")
+                    with self.talking():
+                        self.client.set_tag(self.run_id, "error", told(error)[:MOST_LETTERS])
                 self.flush()
             except TrackingError:
                 status = "FAILED"
@@ -304,19 +386,3 @@ class Tracker:
                 self.failure = self.failure or unreachable
         if kind is None and self.failure:
             raise self.failure
-
-
-@contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
-    """Hold off Ctrl-C and SIGTERM, so that a run is never left RUNNING."""
-    held = (signal.SIGINT, signal.SIGTERM)
-    try:
-        before = [signal.signal(number, signal.SIG_IGN) for number in held]
-    except ValueError:  # only the main thread may set handlers, and only it is interrupted
-        yield
-        return
-    try:
-        yield
-    finally:
-        for number, handler in zip(held, before, strict=True):
-            signal.signal(number, handler)

@@ -1,0 +1,144 @@
+"""What a sweep costs beside training: 200 tiny trials, one after another and on all cores.
+
+    python benchmarks/sweep.py [--trials 200] [setting=value ...]
+
+Each trial is train.steps=50 on digits, one seed each. Every sweep is the real command in a process
+of its own with a new store, so start-up and the report at the end are part of what is counted. The
+parts are those of one trial in this process, by leaving out one part after the other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from omegaconf import open_dict
+
+SRC = Path(__file__).resolve().parents[1] / "src"
+sys.path.insert(0, str(SRC))
+
+from initlab import figures, tracking  # noqa: E402, F401  (imported before the clock starts)
+from initlab.config import PROJECT, build, register  # noqa: E402
+from initlab.job import Job  # noqa: E402
+from initlab.trial import fingerprint, load, train  # noqa: E402
+
+DEFAULTS = ["train.steps=50"]
+REPEATS = 15
+
+
+def composed(settings: list[str]) -> tuple[object, Job]:
+    """Do what a sweep does with a trial before it starts it."""
+    whole = compose("config", settings, return_hydra_config=True)
+    task = whole.copy()
+    with open_dict(task):
+        del task["hydra"]
+    config, job = build(task), Job.of(task, whole.hydra)
+    fingerprint(config, job, load(config, job))
+    return config, job
+
+
+def processor(settings: list[str], seed: int) -> tuple[float, float]:
+    """Return the processor seconds of composing one trial, and of running it."""
+    start = time.process_time()
+    config, job = composed([*settings, f"seed={seed}"])
+    middle = time.process_time()
+    with contextlib.redirect_stdout(io.StringIO()):
+        train(config, job)
+    return middle - start, time.process_time() - middle
+
+
+def parts(settings: list[str], folder: Path) -> dict[str, float]:
+    """Return the median processor seconds of each part of a trial."""
+    store = f"tracking.uri=sqlite:///{folder / 'parts.db'}"
+    kinds = {
+        "train": ["tracking.enabled=false", "tracking.pictures=false", f"hydra.run.dir={folder}"],
+        "record": [store, "tracking.pictures=false"],
+        "pictures": [store],
+    }
+    times: dict[str, list[tuple[float, float]]] = {kind: [] for kind in kinds}
+    for seed in range(REPEATS + 1):
+        for kind, changed in kinds.items():
+            times[kind].append(processor([*settings, *changed], seed))
+    found = {kind: statistics.median(run for _, run in pairs[1:]) for kind, pairs in times.items()}
+    return {
+        "compose": statistics.median(before for pairs in times.values() for before, _ in pairs[1:]),
+        "train": found["train"],
+        "record": found["record"] - found["train"],
+        "pictures": found["pictures"] - found["record"],
+    }
+
+
+def sweep(settings: list[str], trials: int, folder: Path) -> tuple[float, float, float]:
+    """Run a sweep; return wall and processor seconds, and the cost of its last trials to its first.
+
+    That ratio is of the time between the starts of the last quarter of trials and of the first.
+    """
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    start = time.perf_counter()
+    subprocess.run(
+        [sys.executable, SRC / "train.py", "-m", f"seed=range({trials})", f"tracking.uri={uri}",
+         f"hydra.sweep.dir={folder / 'sweep'}", *settings],
+        check=True, stdout=subprocess.DEVNULL, env=os.environ | {"MLFLOW_TRACKING_URI": uri},
+    )  # fmt: skip
+    wall = time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    store = tracking.open_store(uri, "initlab", PROJECT, create=False)
+    runs = store.client.search_runs(
+        [store.experiment_id],
+        "tags.role = 'trial' and attributes.status = 'FINISHED'",
+        max_results=trials,
+    )
+    assert len(runs) == trials
+    starts = sorted(run.info.start_time for run in runs)
+    quarter = trials // 4
+    return wall, used, (starts[-1] - starts[-1 - quarter]) / (starts[quarter] - starts[0])
+
+
+def main() -> None:
+    """Print the parts, then the sweeps."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--trials", type=int, default=200)
+    parser.add_argument("settings", nargs="*", default=DEFAULTS, metavar="setting=value")
+    arguments = parser.parse_args()
+    settings, trials = arguments.settings, arguments.trials
+    register()
+    with tempfile.TemporaryDirectory() as scratch:
+        with initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
+            found = parts(settings, Path(scratch))
+        print("one trial, processor seconds (medians)")
+        for part, seconds in found.items():
+            print(f"  {part:<10}{seconds:6.3f}")
+        print(f"\n{trials} trials          wall s  processor s  beside training s   last quarter")
+        print("                     a trial      a trial            a trial   to the first")
+        walls = {}
+        for name, changed in {
+            "one by one": ["hydra/launcher=basic"],
+            "without pictures": ["hydra/launcher=basic", "tracking.pictures=false"],
+            "all cores": [],
+        }.items():
+            folder = Path(scratch) / name.replace(" ", "-")
+            folder.mkdir()
+            wall, used, ratio = sweep([*settings, *changed], trials, folder)
+            walls[name] = wall
+            beside = used / trials - found["train"]
+            print(
+                f"{name:<18}{wall / trials:9.3f}{used / trials:13.3f}{beside:19.3f}{ratio:15.2f}",
+                flush=True,
+            )
+        print(f"\nall cores: {walls['one by one'] / walls['all cores']:.2f} times as fast")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""Hydra's launcher of initlab: the jobs of a sweep on all cores, each handed back as it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.utils import JobReturn, run_job, setup_globals
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
+
+
+class CoresLauncher(Launcher):
+    """Runs one job after another in each of `processes` processes; null: one for each core.
+
+    With one, jobs run in the process of the sweep itself. A job that was composed before, to be
+    checked, is not composed again: `composed` has it by its overrides.
+    """
+
+    def __init__(self, processes: int | None) -> None:
+        from initlab.pool import Pool, cores  # not needed when Hydra looks for plug-ins
+
+        self.pool = Pool(processes or cores())
+        self.composed: dict[tuple[str, ...], DictConfig] = {}
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Take what Hydra gives."""
+        self.context = hydra_context
+        self.task_function = task_function
+        self.config = config
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        """Run all jobs and return what they returned, in their order."""
+        answers = dict(self.stream(job_overrides, initial_job_idx))
+        return [answers[index] for index in range(len(job_overrides))]
+
+    def stream(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int = 0
+    ) -> Iterator[tuple[int, Any]]:
+        """Run jobs; yield what the pool yields: (index, Started), later (index, JobReturn)."""
+        configs = []
+        for number, overrides in enumerate(job_overrides, initial_job_idx):
+            config = self.composed.get(tuple(overrides)) or self.compose(overrides)
+            with open_dict(config):
+                config.hydra.job.id = config.hydra.job.num = number
+            configs.append(config)
+        yield from self.pool.run(partial(job, self.context, self.task_function), configs)
+
+    def compose(self, overrides: Sequence[str]) -> DictConfig:
+        """Return the whole config of a job."""
+        return self.context.config_loader.load_sweep_config(self.config, list(overrides))
+
+
+def job(context: HydraContext, task_function: TaskFunction, config: DictConfig) -> JobReturn:
+    """Run one job as Hydra does, in whatever process."""
+    setup_globals()
+    return run_job(
+        hydra_context=context,
+        task_function=task_function,
+        config=config,
+        job_dir_key="hydra.sweep.dir",
+        job_subdir_key="hydra.sweep.subdir",
+        configure_logging=False,
+    )
+
+
+for name, processes in (("cores", None), ("basic", 1)):
+    ConfigStore.instance().store(
+        group="hydra/launcher",
+        name=name,
+        node={"_target_": f"{__name__}.CoresLauncher", "processes": processes},
+        provider="initlab",
+    )

@@ -1,0 +1,7 @@
+"""What the process that the workers of a pool are forked from imports, once for all of them."""
+
+import signal
+
+signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends with the process that runs the pool
+
+from initlab import figures, tracking, trial  # noqa: E402, F401

@@ -1,0 +1,123 @@
+"""The terminal while a sweep runs: a line for each trial that ends, one for all."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn, track
+from rich.table import Table
+from rich.text import Text
+
+from initlab.console import STYLES
+from initlab.trial import Result
+
+LONGEST = 44  # letters of a trial's name that are shown
+DONE = ("finished", "diverged")
+
+Item = TypeVar("Item")
+
+
+class SweepProgress:
+    """Tells how a sweep goes; use it with `with`.
+
+    names   of the trials that will run
+    cached  how many others need not run
+    """
+
+    def __init__(self, names: Sequence[str], cached: int) -> None:
+        # What a trial prints in this process goes elsewhere, by another sys.stdout.
+        self.console = Console(file=sys.stdout, highlight=False)
+        self.total = len(names)
+        self.cached = cached
+        self.width = min(LONGEST, max(map(len, names), default=0))
+        self.done = self.failed = self.running = 0
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TimeRemainingColumn(compact=True),
+            TextColumn("left"),
+            console=self.console,
+            transient=True,
+            refresh_per_second=2,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            disable=not self.console.is_terminal,
+        )
+        self.task = self.bar.add_task(self.words(), total=self.total)
+
+    def words(self) -> str:
+        """Return the counts, without those of which there are none."""
+        counts = {
+            "failed": self.failed,
+            "cached": self.cached,
+            "running": self.running,
+        }
+        parts = [f"{count} {word}" for word, count in counts.items() if count]
+        return ", ".join([f"{self.done} of {self.total} done", *parts])
+
+    def started(self) -> None:
+        """Count a trial that has begun."""
+        self.running += 1
+        self.bar.update(self.task, description=self.words())
+
+    def ended(self, name: str, result: Result) -> None:
+        """Count a trial that has ended, and print its line."""
+        self.running -= 1
+        if result.outcome in DONE:
+            self.done += 1
+        else:
+            self.failed += 1
+        number = f"{self.done + self.failed:>{len(str(self.total))}}/{self.total}"
+        shown = name if len(name) <= self.width else f"{name[: self.width - 1]}…"
+        word = result.verdict or result.outcome
+        line = Text.assemble((number, "dim"), f"  {shown:<{self.width}}")
+        if result.outcome in DONE:
+            accuracy = "" if result.accuracy is None else f"{result.accuracy:.1%}"
+            if result.outcome == "diverged":
+                accuracy = ""
+            line.append(f"  {accuracy:>6} {result.seconds:>6.1f} s  ")
+            line.append(word, STYLES.get(word, "" if word == "finished" else "bold yellow"))
+        else:
+            line.append(f"  {result.outcome}", "bold red")
+            line.append(f": {result.reason}" if result.reason else "")
+        self.console.print(line, soft_wrap=True)
+        self.bar.update(self.task, description=self.words(), completed=self.done + self.failed)
+
+    def say(self, words: str) -> None:
+        """Print a line above the bar."""
+        self.console.print(words, soft_wrap=True)
+
+    def __enter__(self) -> SweepProgress:
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.bar.stop()
+
+
+def checking(items: Sequence[Item]) -> Iterable[Item]:
+    """Pass on what is being checked; on a terminal a bar shows how far that is."""
+    console = Console(highlight=False)
+    return track(
+        items, "checking", console=console, transient=True, disable=not console.is_terminal
+    )
+
+
+def plan(rows: Sequence[tuple[str, str, str]]) -> None:
+    """Print the trials of a sweep that is not to be run: (name, state, run) each."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title, justify in (("", "right"), ("trial", "left"), ("state", "left"), ("run", "left")):
+        table.add_column(title, justify=justify)  # type: ignore[arg-type]
+    for number, (name, state, run) in enumerate(rows, 1):
+        style = {"cached": "dim", "failed before": "yellow"}.get(state, "")
+        table.add_row(str(number), Text(name), Text(state, style), Text(run, "dim"))
+    Console(highlight=False).print(table)

@@ -1,0 +1,74 @@
+"""The summary of a sweep: its table, its report, and the page that shows its runs together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from initlab import charts, console, provenance, report, views
+from initlab.comparison import Comparison, Run
+from initlab.config import PROJECT
+from initlab.tracking import Tracker, explained
+
+if TYPE_CHECKING:
+    from initlab.tracking import Store
+
+METRICS = ("train/loss", "test/accuracy", "test/loss")
+VALLEY = ("f", "x", "y")
+
+
+def summarize(
+    store: Store, folder: Path, compared: Comparison, taken: Sequence[str], drawn: bool
+) -> None:
+    """Print what came of the sweep that has a folder, write its report there, and keep it.
+
+    taken  the ids of the runs that are of earlier sweeps
+    drawn  whether runs have pictures by step
+
+    Raises `TrackingError` if the store fails; the report is in the folder even then.
+    """
+    sweep = folder.name
+    console.results(compared)
+    files = report.write(compared, folder, f"sweep {sweep}")
+    tags = provenance.tags(PROJECT) | provenance.process() | {"role": "summary", "sweep": sweep}
+    with Tracker(store, f"summary of {sweep}", {}, tags) as tracker:
+        tracker.log_files(files)
+    console.reported(next(file for file in files if file.suffix == ".html"))
+    runs = [run for run in compared.runs if run.run_id]
+    if not runs:
+        return
+    wanted = views.one_of(run.run_id for run in runs) if taken else views.tagged(sweep)
+    image, step = picture(runs) if drawn else (None, 0)
+    view = views.shared_view(wanted, len(runs), metrics(runs), image, step, int(1000 * time.time()))
+    with explained(store.uri):
+        color(store, compared, taken)
+        store.keep_view(sweep, view)
+    console.opened(views.chart_page(store.ui, store.experiment_id, sweep), store.command)
+
+
+def color(store: Store, compared: Comparison, taken: Sequence[str]) -> None:
+    """Give runs the colours in the UI that they have in the report, if they are of this sweep."""
+    styles = charts.colors(compared)
+    for setting in compared.settings:
+        style = styles[setting.number]
+        for run in setting.runs:
+            if run.run_id and run.run_id not in taken and style.own:
+                store.client.set_tag(run.run_id, "mlflow.runColor", style.color)
+
+
+def metrics(runs: Sequence[Run]) -> list[str]:
+    """Return the metrics for the page: of networks, or of descents."""
+    names = VALLEY if any("f" in run.curves for run in runs) else METRICS
+    return [name for name in names if any(name in run.metrics for run in runs)]
+
+
+def picture(runs: Sequence[Run]) -> tuple[str | None, int]:
+    """Return the key of the pictures for the page, and the last step at which all runs have one."""
+    if descents := [run.curves["f"] for run in runs if "f" in run.curves]:
+        return "train/path", min(int(curve.steps[-1]) for curve in descents)
+    steps = [set(run.histograms["steps"].tolist()) for run in runs if "steps" in run.histograms]
+    if not steps:
+        return None, 0
+    return "train/activations", max(set.intersection(*steps) or set.union(*steps))

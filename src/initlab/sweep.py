@@ -1,0 +1,316 @@
+"""A sweep: what happens before its trials, between them and afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.core.utils import JobStatus
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from initlab import console, provenance
+from initlab.checks import UserError, told
+from initlab.comparison import ordered
+from initlab.config import PROJECT, Config, ConfigError, build, explain
+from initlab.job import Job
+from initlab.pool import Interrupted, Started
+from initlab.progress import SweepProgress, checking, plan
+from initlab.trial import Result, fingerprint, load, params
+
+if TYPE_CHECKING:  # MLflow takes a second to import
+    from initlab.tracking import Store
+
+MARK = "multirun.yaml"  # whoever makes this file in a folder has the folder for its sweep
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One combination of a grid, composed and checked.
+
+    overrides    that compose it, as Hydra reads them
+    params       as its run will have them
+    fingerprint  of the numbers that it will record
+    state        new, cached (a finished run has its numbers), failed before, running (elsewhere),
+                 or that it is the same as an earlier trial of the sweep
+    twin         the id of the run that is spoken of
+    """
+
+    name: str
+    overrides: list[str]
+    composed: DictConfig
+    config: Config
+    params: dict[str, str]
+    fingerprint: str
+    state: str = "new"
+    twin: str = ""
+
+    @property
+    def needless(self) -> bool:
+        """Whether its numbers are there or will be without it."""
+        done = self.state == "cached" or self.state.startswith("same")
+        return done and self.config.sweep.existing != "rerun"
+
+
+def run(
+    grid: Sequence[Sequence[str]],
+    compose: Callable[[Sequence[str]], DictConfig],
+    launcher: Any,
+    multirun: DictConfig,
+) -> int:
+    """Run every combination of a grid whose numbers are not there yet; return the exit status.
+
+    Raises a `UserError`, before any trial starts, if one of them could not.
+    """
+    trials = [check(name, overrides, compose) for name, overrides in checking(named(grid))]
+    config = common(trials)
+    store = open_for(config) if config.tracking.enabled else None
+    trials = list(compared(trials, store))
+    if config.sweep.dry_run:
+        plan([(trial.name, trial.state, trial.twin) for trial in trials])
+        return 0
+    if config.sweep.existing == "error":
+        refuse_existing(trials)
+    folder = claim(Path(multirun.hydra.sweep.dir), multirun, store)
+    waiting = [trial for trial in trials if not trial.needless]
+    results, caught = launch(waiting, len(trials) - len(waiting), launcher, folder)
+    if store:
+        finish(store, folder, trials, results)
+    if caught:
+        return 128 + caught
+    return int(any(result.outcome == "failed" for result in results.values()))
+
+
+def named(grid: Sequence[Sequence[str]]) -> list[tuple[str, list[str]]]:
+    """Return each combination with the name of what varies in it, "" where nothing does."""
+    columns = [sorted(set(column)) for column in zip(*grid)]
+    varies = {values[0].partition("=")[0] for values in columns if len(values) > 1}
+    rows = []
+    for combination in grid:
+        settings = dict(text.split("=", 1) for text in combination)
+        name = " ".join(f"{key}={settings[key]}" for key in ordered(varies))
+        rows.append((name, list(combination)))
+    return rows
+
+
+def check(name: str, overrides: list[str], compose: Callable[[Sequence[str]], DictConfig]) -> Trial:
+    """Compose and build a trial and load its data; raises `ConfigError` if it could not run."""
+    if name:
+        overrides = [*overrides, f"hydra.job.name={quoted(name)}"]
+    try:
+        composed = compose(overrides)
+        settings = composed.copy()
+        with open_dict(settings):
+            del settings["hydra"]
+        config = build(settings)
+        job = Job.of(settings, composed.hydra)
+        mark = fingerprint(config, job, load(config, job))
+        found = params(config, job)
+    except (UserError, HydraException, OmegaConfBaseException) as error:
+        message = str(error) if isinstance(error, UserError) else explain(error)
+        where = f"\nin the trial {name}; no trial was started" if name else ""
+        raise ConfigError(f"{message}{where}") from error
+    return Trial(job.name, overrides, composed, config, found, mark)
+
+
+def quoted(text: object) -> str:
+    """Return a text as Hydra reads it in an override."""
+    return QuotedString(str(text), Quote.single).with_quotes()
+
+
+def common(trials: Sequence[Trial]) -> Config:
+    """Return the config of the sweep itself; raises `ConfigError` if its trials disagree."""
+    first = trials[0].config
+    for name in ("tracking", "sweep"):
+        if any(getattr(trial.config, name) != getattr(first, name) for trial in trials):
+            raise ConfigError(f"{name}.* cannot be swept: it must be the same in all trials")
+    return first
+
+
+def open_for(config: Config) -> Store | None:
+    """Return the store of the trials; None if they are only looked at, and there is none yet."""
+    from initlab.tracking import MissingError, close_lost, open_store
+
+    tracking, looking = config.tracking, config.sweep.dry_run
+    try:
+        store = open_store(tracking.uri, tracking.experiment, PROJECT, create=not looking)
+    except MissingError:
+        if looking:
+            return None
+        raise
+    if not looking:
+        close_lost(store)
+    return store
+
+
+def compared(trials: Sequence[Trial], store: Store | None) -> Iterator[Trial]:
+    """Yield each trial with its state."""
+    earlier: dict[str, Trial] = {}
+    for trial in trials:
+        state, twin = "new", ""
+        if trial.fingerprint in earlier:
+            state = f"same as {earlier[trial.fingerprint].name}"
+        elif store:
+            state, twin = found(store, trial.fingerprint)
+        earlier.setdefault(trial.fingerprint, trial)
+        yield replace(trial, state=state, twin=twin)
+
+
+def found(store: Store, mark: str) -> tuple[str, str]:
+    """Return the state of a fingerprint in the store, and the run that has it."""
+    from initlab.tracking import find_twins
+
+    twins = find_twins(store, mark)
+    for state, wanted in (("cached", "FINISHED"), ("running", "RUNNING")):
+        for run in twins:
+            if run.info.status == wanted and not (
+                wanted == "RUNNING" and provenance.gone(run.data.tags)
+            ):
+                return state, run.info.run_id
+    return ("failed before", twins[0].info.run_id) if twins else ("new", "")
+
+
+def refuse_existing(trials: Sequence[Trial]) -> None:
+    """Raise `ConfigError` if the numbers of a trial are there already."""
+    existing = [trial for trial in trials if trial.state == "cached"]
+    if existing:
+        lines = "".join(f"\n  {trial.name} is run {trial.twin}" for trial in existing[:10])
+        more = f"\n  and {len(existing) - 10} more" if len(existing) > 10 else ""
+        raise ConfigError(
+            f"sweep.existing=error: {len(existing)} of {len(trials)} trials have been run:"
+            f"{lines}{more}"
+        )
+
+
+def claim(folder: Path, multirun: DictConfig, store: Store | None) -> Path:
+    """Return a folder that no other sweep has: `folder`, or it with a number after its name."""
+    for number in itertools.count(1):
+        mine = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        if store and store.has_sweep(mine.name):
+            continue
+        try:
+            mine.mkdir(parents=True, exist_ok=True)
+            with (mine / MARK).open("x") as file:
+                file.write(OmegaConf.to_yaml(multirun))
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise ConfigError(
+                f"hydra.sweep.dir={mine}: cannot be written: {error.strerror}"
+            ) from error
+        return mine
+    raise AssertionError
+
+
+def launch(
+    trials: Sequence[Trial], cached: int, launcher: Any, folder: Path
+) -> tuple[dict[str, Result], int]:
+    """Run trials; return what became of each by name, and the signal that stopped them, or 0."""
+    results: dict[str, Result] = {}
+    pool = getattr(launcher, "pool", None)
+    jobs = []
+    for trial in trials:
+        jobs.append([*trial.overrides, f"hydra.sweep.dir={quoted(folder)}"])
+        if pool:
+            trial.composed.hydra.sweep.dir = str(folder)
+            launcher.composed[tuple(jobs[-1])] = trial.composed
+    with SweepProgress([trial.name for trial in trials], cached) as shown, stopping(pool) as caught:
+        try:
+            for index, event in events(launcher, jobs):
+                if isinstance(event, Started):
+                    shown.started()
+                    continue
+                trial, result = trials[index], result_of(event)
+                results[trial.name] = result
+                shown.ended(trial.name, result)
+                if result.outcome == "failed" and trial.config.sweep.on_error == "stop" and pool:
+                    pool.drain()
+        except KeyboardInterrupt:
+            if not caught:
+                raise
+    return results, caught[0] if caught else 0
+
+
+def events(launcher: Any, jobs: list[list[str]]) -> Iterator[tuple[int, Any]]:
+    """Run jobs by whatever launcher; those of others hand over all that they return at the end."""
+    if hasattr(launcher, "stream"):
+        yield from launcher.stream(jobs)
+    else:
+        for index, answer in enumerate(launcher.launch(jobs, initial_job_idx=0)):
+            yield index, Started()
+            yield index, answer
+
+
+@contextlib.contextmanager
+def stopping(pool: Any) -> Iterator[list[int]]:
+    """Stop a pool in good order at the first Ctrl-C or SIGTERM, and at once at the second.
+
+    Yields the list of the signals caught so far.
+    """
+    caught: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        caught.append(number)
+        if pool is None or pool.processes == 1:
+            raise KeyboardInterrupt
+        if len(caught) == 1:
+            pool.stop()
+        else:
+            pool.kill()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def result_of(event: Any) -> Result:
+    """Return what became of a trial from what its launcher handed back."""
+    if isinstance(event, Interrupted):
+        return Result("failed", reason=event.reason) if event.reason else Result("killed")
+    if event.status == JobStatus.COMPLETED and isinstance(event.return_value, Result):
+        return event.return_value
+    return Result("failed", reason=told(event._return_value))
+
+
+def finish(store: Store, folder: Path, trials: Sequence[Trial], results: dict[str, Result]) -> None:
+    """Compare what is there now of a sweep."""
+    from initlab import comparison
+    from initlab.summary import summarize
+    from initlab.tracking import close_lost, explained
+
+    close_lost(store)  # of trials whose process was killed
+    taken = [trial.twin for trial in trials if trial.needless and trial.twin]
+    with explained(store.uri):
+        mine = comparison.of_sweep(store.client, folder.name)
+        runs = comparison.read(store.client, [*mine, *taken])
+    known = {run.name for run in runs}
+    for trial in trials:
+        result = results.get(trial.name)
+        if result and trial.name not in known:  # it failed before it had a run
+            runs.append(comparison.Run("", trial.name, result.outcome, reason=result.reason,
+                        params=trial.params))  # fmt: skip
+    console.out.print()
+    if taken:
+        console.out.print(
+            f"{len(taken)} of {len(trials)} trials had been run before "
+            "(sweep.existing=rerun runs them again)"
+        )
+    left = sum(not trial.needless and trial.name not in results for trial in trials)
+    if runs:
+        drawn = trials[0].config.tracking.pictures
+        summarize(store, folder, comparison.Comparison(runs), taken, drawn)
+    if left:
+        console.out.print(
+            f"{left} of {len(trials)} trials were not run: the same command goes on from here"
+        )

@@ -1,0 +1,299 @@
+"""A trial: one training, from its config to its record."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from initlab import console, provenance
+from initlab.batches import Rows
+from initlab.checks import told
+from initlab.config import GROUPS, PROJECT, Config, ConfigError, named, options
+from initlab.data import Data
+from initlab.diagnostics import Snapshot
+from initlab.job import Job
+from initlab.models import NetworkModel
+from initlab.network import Parameters
+from initlab.quadratic import Quadratic, descend
+from initlab.record import Record
+from initlab.signals import undisturbed
+from initlab.training import Step, fit
+from initlab.verdict import Setting
+
+if TYPE_CHECKING:  # MLflow takes a second to import
+    from initlab.tracking import Tracker
+
+
+@dataclass(frozen=True)
+class Work:
+    """A training that is ready to begin.
+
+    steps       to be taken one by one; each moves `parameters`
+    data        None where there are none
+    notes       what is worth saying of how it was made ready
+    """
+
+    steps: Iterator[Step]
+    parameters: Parameters
+    data: Data | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a trial.
+
+    outcome   finished, diverged, failed or killed
+    verdict   one word, "" where there is none
+    reason    what a failed one died of, in one line
+    accuracy  on the test set, None where there is none
+    seconds   from the first step to the last file
+    """
+
+    outcome: str
+    verdict: str = ""
+    reason: str = ""
+    accuracy: float | None = None
+    seconds: float = 0.0
+
+
+def attempt(config: Config, job: Job) -> Result:
+    """Run one trial of a sweep, which goes on whatever comes of it.
+
+    What it prints goes to output.txt in its folder, the traceback of a failure to traceback.txt.
+    """
+    job.folder.mkdir(parents=True, exist_ok=True)
+    with (job.folder / "output.txt").open("w") as file:
+        try:
+            with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+                return train(config, job)
+        except Exception as error:
+            (job.folder / "traceback.txt").write_text("".join(traceback.format_exception(error)))
+            return Result("failed", reason=told(error))
+
+
+def train(config: Config, job: Job) -> Result:
+    """Run one training from config to record.
+
+    Raises a `UserError` before anything is trained or recorded if the data or the store cannot be
+    had or do not go with the config. A trial of a sweep is recorded even so, as FAILED.
+    """
+    with threadpool_limits(config.train.threads, user_api="blas"):
+        try:
+            work = prepare(config, job)
+        except Exception:
+            if job.sweep and config.tracking.enabled:
+                with make_tracker(config, job):
+                    raise
+            raise
+        initial = work.parameters.copy()
+        record = Record(job.name, work.notes, config.tracking.pictures)
+        tracker = make_tracker(config, job, work.data) if config.tracking.enabled else None
+        if not gc.get_freeze_count():
+            # MLflow makes many small objects, and Python would search all that was ever imported
+            # for garbage each time, which doubles what recording costs.
+            gc.freeze()
+        console.heading(job.name)
+        started = time.perf_counter()
+
+        with tracker or contextlib.nullcontext():
+            try:
+                if tracker:
+                    tracker.log_text(job.yaml, "config.yaml")
+                for step in console.watch(work.steps, config.train.steps):
+                    record.add(step)
+                    if tracker:
+                        tracker.log(step)
+                        if step.snapshot and record.drawn:
+                            show(step.snapshot, tracker)
+            finally:
+                seconds = time.perf_counter() - started
+                with undisturbed():
+                    keep(record, job, tracker, initial, work.parameters)
+            verdict = record.verdict(setting(config, job))
+            outcome = "finished" if record.diverged_step is None else "diverged"
+            if tracker:
+                tracker.conclude(outcome, verdict, work.notes)
+    console.summary(record, verdict, seconds)
+    if tracker:
+        console.recorded(tracker.run_id)
+        console.opened(tracker.page, tracker.store.command)
+    else:
+        console.kept(job.folder)
+    accuracy = record.evaluation.test_accuracy if record.evaluation else None
+    return Result(outcome, verdict.word if verdict else "", "", accuracy, seconds)
+
+
+def prepare(config: Config, job: Job) -> Work:
+    """Load the data, draw the weights, and return the training."""
+    data = load(config, job)
+    init_stream, batch_stream, _, dropout_stream = streams(config)
+    train, optimizer, schedule = config.train, config.optimizer, config.schedule
+    if isinstance(config.model, Quadratic):
+        point = config.model.parameters(config.dtype)
+        return Work(descend(point, optimizer, schedule, train.steps), point)
+
+    assert isinstance(config.model, NetworkModel)
+    assert data is not None
+    network = config.model.build(
+        data.features,
+        data.classes,
+        config.activation,
+        train.batch_size,
+        config.dtype,
+        dropout_stream,
+    )
+    first = data.train.first(train.probe_size)
+    x, _ = Rows(first, len(first), network.dtype).take(np.arange(len(first)))
+    said = network.initialize(config.init, init_stream, x, config.places)
+    notes = [said] if said else []
+    if job.settings.get("init.gain") == "auto":
+        gain = vars(config.init)["gain"]
+        notes.append(f"init.gain=auto is {gain:.4g} for {job.choices['activation']}")
+    steps = fit(network, optimizer, schedule, data, train, batch_stream)
+    return Work(steps, network.parameters, data, notes)
+
+
+def streams(config: Config) -> list[np.random.Generator]:
+    """Return the generators of weights, batches, random data and dropout."""
+    return np.random.default_rng(config.seed).spawn(4)
+
+
+def load(config: Config, job: Job) -> Data | None:
+    """Return the data, None if none are used; raises `UserError` if that is impossible."""
+    if not isinstance(config.model, NetworkModel):
+        return None
+    data = config.data.load(streams(config)[2])
+    if config.train.steps and config.train.batch_size > len(data.train):
+        raise ConfigError(
+            f"train.batch_size must be at most {len(data.train)}, the number of training examples "
+            f"of data={job.choices['data']}; got {config.train.batch_size}"
+        )
+    return data
+
+
+def used(config: Config, values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values, by dotted key, that the model makes use of."""
+    unused = config.model.unused
+    return {
+        key: value for key, value in values.items() if not {key, key.partition(".")[0]} & unused
+    }
+
+
+def fingerprint(config: Config, job: Job, data: Data | None) -> str:
+    """Return what tells whether two trials record the same numbers."""
+    chosen = {
+        group: [job.choices[group], type(getattr(config, group)).__name__] for group in GROUPS
+    }
+    return provenance.fingerprint(
+        used(config, job.settings), used(config, chosen), data.sha256 if data else ""
+    )
+
+
+def setting(config: Config, job: Job) -> Setting:
+    """Return what a verdict needs to name."""
+    option = job.choices["init"]
+    own = vars(named("init", option)) if option in options("init") else {}  # of --config-dir
+    changed = [
+        f"init.{key}={plain(job.settings[f'init.{key}'])}"
+        for key, usual in own.items()
+        if job.settings[f"init.{key}"] != usual
+    ]
+    init = " ".join([option, *changed])
+    model, activation = config.model, job.choices["activation"]
+    if not isinstance(model, NetworkModel):
+        return Setting(init, activation, config.optimizer.lr)
+    return Setting(
+        init,
+        activation,
+        config.optimizer.lr,
+        tuple(f"model.{place}_init={own}" for place, own in model.inits.items()),
+        model.residual,
+        model.batch_norm,
+        config.train.weight_decay,
+    )
+
+
+def make_tracker(config: Config, job: Job, data: Data | None = None) -> Tracker:
+    """Return the run's record in a store that has been tried; `with` opens it."""
+    from initlab.tracking import Tracker, open_store
+
+    store = open_store(config.tracking.uri, config.tracking.experiment, PROJECT)
+    tags = {
+        **provenance.tags(PROJECT),
+        **provenance.process(),
+        "role": "trial",
+        "fingerprint": fingerprint(config, job, data),
+    }
+    if data:
+        tags["version.data"] = data.sha256
+    if job.sweep:
+        tags["sweep"] = job.sweep
+    return Tracker(store, job.name, params(config, job), tags)
+
+
+def params(config: Config, job: Job) -> dict[str, str]:
+    """Return what a run is found by: the choices, and the settings that its numbers depend on."""
+    essential = provenance.essential(used(config, job.settings))
+    return used(config, job.choices) | {key: plain(value) for key, value in essential.items()}
+
+
+def plain(value: Any) -> str:
+    """Return a setting as it is written on the command line."""
+    names = {None: "null", True: "true", False: "false"}
+    return names[value] if value is None or isinstance(value, bool) else str(value)
+
+
+def show(snapshot: Snapshot, tracker: Tracker) -> None:
+    """Draw the distributions of a step for the slider of the chart page."""
+    from initlab import figures  # Matplotlib takes time to import
+
+    for quantity in ("activations", "gradients"):
+        if quantity in snapshot.histograms:
+            figure = figures.distributions(quantity, snapshot)
+            tracker.log_image(f"train/{quantity}", figures.pixels(figure), snapshot.step)
+
+
+def show_path(record: Record, tracker: Tracker) -> None:
+    """Draw the whole descent for the chart page."""
+    from initlab import figures
+
+    figure = figures.descent(record.points)
+    tracker.log_image("train/path", figures.pixels(figure), record.steps[-1].number)
+
+
+def keep(
+    record: Record, job: Job, tracker: Tracker | None, initial: Parameters, final: Parameters
+) -> None:
+    """Put the run's files into the store; without one, or if it fails, into the run's folder."""
+    if tracker:
+        with tempfile.TemporaryDirectory() as scratch:
+            record.save(Path(scratch), initial, final)
+            try:
+                tracker.flush()
+                if record.points and record.drawn:
+                    show_path(record, tracker)
+                tracker.log_files(sorted(Path(scratch).iterdir()))
+            except Exception:
+                leave(record, job, initial, final)
+                console.kept(job.folder)
+                raise
+    else:
+        leave(record, job, initial, final)
+
+
+def leave(record: Record, job: Job, initial: Parameters, final: Parameters) -> None:
+    """Write all that a store would hold into the run's folder."""
+    record.save(job.folder, initial, final)
+    record.save_metrics(job.folder / "metrics.csv")
+    (job.folder / "config.yaml").write_text(job.yaml)

@@ -1,0 +1,360 @@
+"""The other front door: what a person types to compare runs, what they read, and what is left."""
+
+import io
+import itertools
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import types
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from rich.console import Console
+
+import compare
+import initlab
+from initlab import console
+from initlab.comparison import Comparison, Curve, Run
+from initlab.config import PROJECT
+from initlab.tracking import open_store
+
+
+def ran(name, outcome="finished", verdict="healthy", accuracy=None, loss=None, **options):
+    """Return a run of the params in its name, such as init=he seed=0."""
+    params = dict(pair.split("=") for pair in name.split(" "))
+    metrics = {} if accuracy is None else {"test/accuracy": accuracy}
+    curve = Curve(np.arange(3), np.full(3, loss, np.float64))
+    options = {"seconds": 1.23, "curves": {} if loss is None else {"train/loss": curve}} | options
+    return Run(name, name, outcome, verdict, params=params, metrics=metrics, **options)
+
+
+@pytest.fixture
+def printed(monkeypatch):
+    """Return what prints the table of runs on a screen of some width and gives back its lines."""
+
+    def lines(runs, width=80, **options):
+        file = io.StringIO()
+        made = Console(file=file, width=width, highlight=False, **options)
+        monkeypatch.setattr(console, "out", made)
+        console.results(Comparison(runs))
+        text = [line.rstrip() for line in file.getvalue().splitlines()]
+        assert max(map(len, text)) <= width
+        return text
+
+    return lines
+
+
+def test_the_table_shows_what_varies_and_what_came_of_it_best_first(printed):
+    runs = [
+        ran("init=std001 seed=0", accuracy=0.1, loss=2.3, verdict="vanishing"),
+        ran("init=he seed=0", accuracy=0.976, loss=0.1234567),
+    ]
+    assert printed(runs) == [
+        "init    train loss  test accuracy  verdict    seconds",
+        "he          0.1235          97.6%  healthy        1.2",
+        "std001         2.3          10.0%  vanishing      1.2",
+    ]
+
+
+def test_runs_of_several_seeds_are_a_row_of_means_and_deviations(printed):
+    runs = [
+        ran("init=he seed=0", accuracy=0.97, loss=0.10),
+        ran("init=he seed=1", accuracy=0.99, loss=0.14),
+        ran("init=std1 seed=0", accuracy=0.5, loss=3.0),
+        ran("init=std1 seed=1", "diverged", "diverged"),
+    ]
+    assert printed(runs) == [
+        "init    n   train loss  test accuracy  verdict                seconds",
+        "he      2  0.12 ± 0.03    98.0% ± 1.4  healthy                    1.2",
+        "std1  1/2     3           50.0%        1 healthy, 1 diverged      1.2",
+    ]
+
+
+def test_a_large_deviation_is_written_out(printed):
+    runs = [ran(f"init=he seed={seed}", loss=loss) for seed, loss in enumerate([100.0, 130.0])]
+    assert "115 ± 20 " in printed(runs)[1]
+
+
+def test_a_table_of_descents_has_no_columns_that_they_do_not_have(printed):
+    def descent(optimizer, end, **options):
+        curves = {"f": Curve(np.arange(2), np.array([9.0, end]))}
+        return ran(f"model=quadratic optimizer={optimizer}", curves=curves, **options)
+
+    runs = [descent("sgd", 3.0, verdict=""), descent("adam", 4.5e-9, verdict="")]
+    assert printed(runs)[0].split() == ["optimizer", "f", "seconds"]
+    assert printed(runs)[1].split() == ["adam", "4.5e-09", "1.2"]
+    runs.append(descent("lion", 9.0, outcome="diverged", verdict="diverged"))
+    assert printed(runs)[0].split() == ["optimizer", "f", "outcome", "seconds"]
+    assert printed(runs)[3].split() == ["lion", "diverged", "1.2"]
+
+
+def test_one_run_is_a_table_of_its_own(printed):
+    assert printed([ran("init=he seed=3", loss=1.0)])[1].split() == [
+        "init=he", "1", "healthy", "1.2"
+    ]  # fmt: skip
+
+
+def test_of_many_settings_the_best_and_the_worst_are_shown(printed):
+    runs = [ran(f"optimizer.lr={number}", accuracy=number / 100) for number in range(31)]
+    lines = printed(runs)
+    shown = [line.split()[0] for line in lines[1:-1]]
+    assert shown == [*map(str, range(30, 10, -1)), "⋮", "4", "3", "2", "1", "0"]
+    assert lines[-1] == "⋮ 6 of 31 settings are not shown"
+    assert len(printed(runs[:30])) == 31
+
+
+def test_what_failed_is_told_a_line_each_with_its_reason(printed):
+    runs = [ran(f"init=he seed={seed}", "failed", "", reason=f"Error: no. {seed}")
+            for seed in range(7)]  # fmt: skip
+    runs.append(ran("init=std1 seed=0", "diverged", reason="diverged at step 3"))
+    lines = printed([ran("init=zeros seed=0", loss=1.0), *runs])
+    assert lines[-6:] == [
+        *(f"failed  init=he seed={seed}: Error: no. {seed}" for seed in range(5)),
+        "        and 2 more",
+    ]
+    assert lines[2].split() == ["he", "0/7", "failed", "1.2"]
+
+
+def test_a_long_reason_is_cut_and_is_no_markup(printed):
+    reason = "ValueError: [bold]cannot[/bold] " + 100 * "word "
+    text = " ".join(printed([ran("init=he", "failed", "", reason=reason)]))
+    assert "[bold]cannot[/bold] word" in text
+    assert 10 < text.count("word") < 30
+    assert text.endswith("…")
+
+
+def test_runs_that_are_still_going_are_told(printed):
+    runs = [ran("init=he seed=0", "running", "", seconds=None), ran("init=xavier seed=0", loss=1.0)]
+    assert "running  init=he" in printed(runs)
+
+
+def grid(**swept):
+    """Return runs over a grid, two seeds each."""
+    runs = []
+    for *values, seed in itertools.product(*swept.values(), "01"):
+        run = ran(f"seed={seed}", accuracy=0.5, loss=0.01234 + 0.001 * int(seed))
+        run.params.update(zip(swept, values))
+        runs.append(run)
+    return runs
+
+
+WIDE = {
+    "init": ["truncated_normal", "he"],
+    "activation": ["leaky_relu", "tanh"],
+    "optimizer.lr": ["0.001", "0.1"],
+    "model.hidden": ["[200, 200, 200]", "[100, 100, 100, 100, 100]"],
+    "schedule": ["constant", "warmup_cosine"],
+}
+
+
+@pytest.mark.parametrize("width", [80, 100, 120])
+@pytest.mark.parametrize("varying", range(6))
+def test_no_word_or_number_of_a_table_is_cut_however_much_varies(printed, width, varying):
+    swept = {key: values if number < varying else values[:1]
+             for number, (key, values) in enumerate(WIDE.items())}  # fmt: skip
+    lines = printed(grid(**swept), width)
+    for values in [*swept.values()][:varying]:
+        for value in values:
+            for word in value.split():
+                assert any(word in line for line in lines), word
+    row = r"0\.01284 ± 0\.0007 +50\.0% ± 0\.0 +healthy +1\.2$"
+    rows = [line for line in lines if re.search(row, line)]
+    assert len(rows) == (25 if varying == 5 else 2**varying)
+
+
+def test_verdicts_and_failures_are_colored(printed):
+    runs = [ran("init=he", loss=1.0), ran("init=std1", "failed", "", reason="no")]
+    text = "\n".join(printed(runs, 500, force_terminal=True, color_system="standard"))
+    assert re.search(r"\x1b\[1;32mhealthy", text)
+    assert len(re.findall(r"\x1b\[1;31mfailed", text)) == 2
+
+
+def test_no_runs_are_no_table(printed):
+    assert printed([]) == ["no runs"]
+
+
+class Desk:
+    """A store, and the command line in this process, with a report that only says what it is of."""
+
+    def __init__(self, folder, monkeypatch):
+        self.folder = folder
+        self.uri = f"sqlite:///{folder}/mlflow.db"
+        self.reports = []
+        report = types.ModuleType("initlab.report")
+        report.write = self.write
+        monkeypatch.setattr(initlab, "report", report, raising=False)
+        monkeypatch.setattr(compare, "PROJECT", folder)
+
+    def write(self, comparison, folder, title):
+        self.reports.append((sorted(run.name for run in comparison.runs), folder, title))
+        (folder / "report.html").write_text(title)
+        return [folder / "results.csv", folder / "report.html"]
+
+    def put(self, name, experiment="initlab", **tags):
+        """Put a trial into the store; return its id."""
+        store = open_store(self.uri, experiment, self.folder)
+        tags = {"role": "trial", **tags}
+        run_id = store.client.create_run(store.experiment_id, tags=tags, run_name=name).info.run_id
+        for pair in name.split():
+            store.client.log_param(run_id, *pair.split("="))
+        store.client.log_metric(run_id, "train/loss", 0.25)
+        store.client.set_terminated(run_id)
+        return run_id
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch, empty_store):
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return Desk(tmp_path, monkeypatch)
+
+
+def test_a_sweep_is_compared_by_its_id_and_reported_in_its_folder(desk, capsys):
+    for name in ("init=he seed=0", "init=xavier seed=0"):
+        desk.put(name, sweep="monday")
+    desk.put("init=zeros", sweep="tuesday")
+    assert compare.run(["monday", "--uri", desk.uri]) == 0
+    folder = desk.folder / "multirun" / "monday"
+    assert desk.reports == [(["init=he seed=0", "init=xavier seed=0"], folder, "sweep monday")]
+    printed = capsys.readouterr().out
+    assert re.search(r"^he +0\.25 +", printed, re.MULTILINE)
+    assert f"report {folder}/report.html\n" in printed
+
+
+def test_a_sweep_is_compared_by_its_folder(desk):
+    desk.put("init=he", sweep="monday")
+    assert compare.run(["multirun/monday/", "--uri", desk.uri, "--output", f"{desk.folder}/a"]) == 0
+    assert desk.reports == [(["init=he"], desk.folder / "a", "sweep monday")]
+
+
+def test_sweeps_and_runs_are_compared_together(desk):
+    trial = desk.put("init=he", sweep="monday")
+    desk.put("init=zeros", sweep="tuesday")
+    single = desk.put("init=xavier", experiment="elsewhere")
+    assert compare.run(["tuesday", single, "monday", trial, "--uri", desk.uri]) == 0
+    ((names, folder, title),) = desk.reports
+    assert names == ["init=he", "init=xavier", "init=zeros"]
+    assert folder.parent == desk.folder / "outputs"
+    assert title == "3 runs"
+
+
+def test_one_run_may_be_looked_at(desk):
+    single = desk.put("init=xavier")
+    assert compare.run([single, "--uri", desk.uri]) == 0
+    ((names, folder, title),) = desk.reports
+    assert (names, folder.parent.name, title) == (["init=xavier"], "outputs", f"run {single}")
+
+
+def test_runs_are_compared_by_a_filter_over_one_experiment(desk):
+    desk.put("init=he seed=0")
+    desk.put("init=he seed=1", sweep="monday")
+    desk.put("init=zeros")
+    desk.put("init=he", experiment="elsewhere")
+    assert compare.run(["--filter", "params.init = 'he'", "--uri", desk.uri]) == 0
+    assert compare.run(["--filter", "", "--experiment", "elsewhere", "--uri", desk.uri]) == 0
+    first, second = desk.reports
+    assert first[0] == ["init=he seed=0", "init=he seed=1"]
+    assert first[2] == "params.init = 'he'"
+    assert second[0] == ["init=he"]
+    assert second[2] == "all runs of elsewhere"
+
+
+def test_the_store_is_that_of_training(desk, monkeypatch):
+    desk.put("init=he", sweep="monday")
+    assert compare.run(["monday"]) == 0  # mlflow.db in the project
+    (desk.folder / "mlflow.db").rename(desk.folder / "moved.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{desk.folder}/moved.db")
+    assert compare.run(["monday"]) == 0
+    assert len(desk.reports) == 2
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ([], ["name either sweeps and runs by their ids, or a --filter", "--help"]),
+        (["monday", "--filter", ""], ["or a --filter"]),
+        (["monday", "--filtre", "x"], ["--filtre", "--help"]),
+        (["--filter"], ["--filter", "--help"]),
+        (["sunday"], ["sunday: there is no sweep and no run of this id", "monday"]),
+        (["monday", "0" * 32], ["0" * 32]),
+        (["""it's "me\""""], ["""it's "me\""""]),
+        (["."], [".: "]),
+        (["--filter", "params.init = he"], ['"params.init = he"', 'params.init = "he"']),
+        (["--filter", "params.init = 'xavier'"], ["params.init = 'xavier'", "initlab"]),
+        (["--filter", "", "--experiment", "nowhere"], ["nowhere", "initlab"]),
+        (["monday", "--uri", "./mlruns"], ["./mlruns", "sqlite:///"]),
+        (["monday", "--output", "/dev/null/here"], ["--output /dev/null/here", "cannot be"]),
+    ],
+)
+def test_a_mistake_is_one_error_that_names_it(desk, capsys, typed, words):
+    desk.put("init=he", sweep="monday")
+    options = [] if "--uri" in typed else ["--uri", desk.uri]
+    assert compare.run([*options, *typed]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert "Traceback" not in error
+    for word in words:
+        assert word in error
+    assert desk.reports == []
+    assert not (desk.folder / "outputs").exists()
+
+
+def test_a_store_that_does_not_exist_is_not_made(desk, capsys):
+    missing = desk.folder / "no" / "such.db"
+    assert compare.run(["monday", "--uri", f"sqlite:///{missing}"]) == 2
+    assert f"{missing}: there is no such database" in capsys.readouterr().err
+    assert not missing.parent.exists()
+
+
+def test_a_server_that_refuses_is_told(desk, capsys):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    assert compare.run(["monday", "--uri", f"http://127.0.0.1:{port}"]) == 2
+    assert f"127.0.0.1:{port}: cannot be used: Connection refused" in capsys.readouterr().err
+
+
+def test_a_store_that_fails_while_it_is_read_is_told(desk, capsys, monkeypatch):
+    def failing(*_, **__):
+        raise MlflowException("the disk is gone")
+
+    run_id = desk.put("init=he")
+    monkeypatch.setattr(MlflowClient, "search_runs", failing)
+    assert compare.run([run_id, "--uri", desk.uri]) == 2
+    assert f"{desk.uri}: cannot be used: the disk is gone" in capsys.readouterr().err
+
+
+def test_help_is_there_from_any_folder_without_waiting_for_mlflow():
+    code = (
+        f"import sys; sys.path.insert(0, {str(PROJECT / 'src')!r}); import compare; "
+        "print('mlflow' in sys.modules); compare.run(['--help'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd="/")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("False\nusage: compare.py")
+    assert """--filter 'params.init="he" and""" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_real_trials_are_compared_with_those_that_failed(lab, capsys):
+    typed = ["-m", "init=he", "train.batch_size=50,100", "tracking.pictures=false"]
+    assert lab.run(*typed, "train.steps=5") == 0
+    first, second = lab.runs()
+    lab.client.set_terminated(second.info.run_id, "FAILED")
+    lab.client.set_tag(second.info.run_id, "error", "MemoryError: Unable to allocate")
+    capsys.readouterr()
+    folder = lab.folder / "again"
+    sweep = first.data.tags["sweep"]
+    assert compare.run([sweep, "--uri", lab.uri, "--output", str(folder)]) == 0
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert lines[0].split()[0] == "train.batch_size"
+    assert lines[1].split()[0] == "50"
+    assert "failed  train.batch_size=100: MemoryError: Unable to allocate" in lines
+    assert lines[-1] == f"report {folder}/report.html"
+    assert "Unable to allocate" in (folder / "report.html").read_text()
+    table = (folder / "results.csv").read_text()
+    assert all(run.info.run_id in table for run in (first, second))

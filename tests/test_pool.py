@@ -1,0 +1,113 @@
+"""The pool: calls in processes of their own, and what becomes of the others when one is lost."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from initlab.config import PROJECT
+from initlab.pool import Interrupted, Pool, Started
+
+
+def square(number):
+    return number * number, os.getpid()
+
+
+def fatal(number):
+    if number == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def interruptible(seconds):
+    time.sleep(seconds)
+    return "slept"
+
+
+def answers(events):
+    return {index: event for index, event in events if event != Started()}
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_each_call_is_answered_under_its_number(processes):
+    events = list(Pool(processes).run(square, [3, 4, 5]))
+    assert {index: number for index, (number, _) in answers(events).items()} == {0: 9, 1: 16, 2: 25}
+    for index in range(3):
+        assert events.index((index, Started())) < [i for i, _ in events].index(index, 1) + 1
+    pids = {pid for _, pid in answers(events).values()}
+    assert (os.getpid() in pids) == (processes == 1)
+
+
+def test_no_more_calls_are_handed_out_than_there_are_processes():
+    waiting, most = set(), 0
+    for index, event in Pool(2).run(square, range(6)):
+        if event == Started():
+            waiting.add(index)
+        else:
+            waiting.remove(index)
+        most = max(most, len(waiting))
+    assert most == 2
+
+
+def test_a_process_that_is_killed_takes_one_call_with_it():
+    found = answers(Pool(2).run(fatal, range(5)))
+    assert found.pop(1) == Interrupted("its process ended by SIGKILL")
+    assert found == {0: 0, 2: 2, 3: 3, 4: 4}
+
+
+def test_a_drained_pool_ends_what_is_under_way_and_begins_nothing():
+    pool = Pool(2)
+    found = {}
+    for index, event in pool.run(interruptible, [0.2] * 6):
+        if event == Started():
+            pool.drain()
+        found[index] = event
+    assert found == {0: "slept"}
+
+
+def test_a_stopped_pool_interrupts_what_is_under_way():
+    pool = Pool(2)
+    started = time.monotonic()
+    found = {}
+    for index, event in pool.run(interruptible, [60] * 6):
+        found[index] = event
+        if index == 1:
+            pool.stop()
+    assert found == {0: Interrupted(), 1: Interrupted()}
+    assert time.monotonic() - started < 30
+
+
+def test_ctrl_c_in_this_process_interrupts_one_call_and_begins_no_other():
+    def failing(number):
+        if number == 1:
+            raise KeyboardInterrupt
+        return number
+
+    assert answers(Pool(1).run(failing, range(4))) == {0: 0, 1: Interrupted()}
+
+
+def test_processes_end_with_the_one_that_runs_the_pool(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, sys, time\n"
+        f"sys.path.insert(0, {str(PROJECT / 'src')!r})\n"
+        "from initlab.pool import Pool\n"
+        "def call(number):\n"
+        f"    open({str(tmp_path)!r} + f'/{{os.getpid()}}.pid', 'w').close()\n"
+        "    time.sleep(60)\n"
+        "if __name__ == '__main__':\n"
+        "    for _ in Pool(2).run(call, range(2)): pass\n"
+    )
+    process = subprocess.Popen([sys.executable, script])
+    deadline = time.monotonic() + 60
+    while len(pids := [*tmp_path.glob("*.pid")]) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(pids) == 2
+    process.kill()
+    process.wait()
+    while any(os.path.exists(f"/proc/{pid.stem}") for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(os.path.exists(f"/proc/{pid.stem}") for pid in pids)
