@@ -27,7 +27,7 @@ from omegaconf import open_dict
 SRC = Path(__file__).resolve().parents[1] / "src"
 sys.path.insert(0, str(SRC))
 
-from initlab import figures, tracking  # noqa: E402, F401  (imported before the clock starts)
+from initlab import figures, store  # noqa: E402, F401  (imported before the clock starts)
 from initlab.config import PROJECT, build, register  # noqa: E402
 from initlab.job import Job  # noqa: E402
 from initlab.trial import fingerprint, load, train  # noqa: E402
@@ -94,9 +94,9 @@ def sweep(settings: list[str], trials: int, folder: Path) -> tuple[float, float,
     wall = time.perf_counter() - start
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    store = tracking.open_store(uri, "initlab", PROJECT, create=False)
-    runs = store.client.search_runs(
-        [store.experiment_id],
+    opened = store.open_store(uri, "initlab", PROJECT, create=False)
+    runs = opened.client.search_runs(
+        [opened.experiment_id],
         "tags.role = 'trial' and attributes.status = 'FINISHED'",
         max_results=trials,
     )

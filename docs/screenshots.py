@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import quote
@@ -30,22 +31,24 @@ from playwright.sync_api import Locator, Page, ViewportSize, sync_playwright
 
 DOCS = Path(__file__).resolve().parent
 SWEEP = ("-m", "init=xavier,he,std001", "model=mlp_deep")
-COLORS = {"xavier": "#0072B2", "he": "#009E73", "std001": "#D55E00"}
 START_SECONDS = 60
+STOP_SECONDS = 10
 PAGE_SECONDS = 60
 SIZE: ViewportSize = {"width": 1300, "height": 1500}
 # In a narrower window MLflow leaves no room for the list of files beside three previews.
-WIDE = {"width": 1920, "height": 1500}
+WIDE: ViewportSize = {"width": 1920, "height": 1500}
 # Or MLflow's assistant would lie over the page on the first visit.
 NO_ASSISTANT = """
     localStorage.setItem("mlflow.assistant.panelOpen_v1", "false");
     localStorage.setItem("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true");
 """
-CURVES_DRAWN = """() => {
-    const plots = [...document.querySelectorAll(".js-plotly-plot")];
-    const drawn = plots.filter((plot) => plot.querySelectorAll(".trace").length >= 3);
-    return drawn.length >= 4;
-}"""
+CARD = "[data-testid=experiment-view-compare-runs-card]"
+DRAWN = f"""() => {{
+    const plots = [...document.querySelectorAll("{CARD} .js-plotly-plot")];
+    const images = [...document.querySelectorAll("{CARD} img")];
+    return plots.filter((plot) => plot.querySelectorAll(".trace").length >= 3).length >= 2
+        && images.length >= 3 && images.every((image) => image.naturalWidth > 0);
+}}"""
 
 
 def main() -> None:
@@ -55,10 +58,11 @@ def main() -> None:
     with TemporaryDirectory() as name:
         folder = Path(name)
         uri = f"sqlite:///{folder / 'mlflow.db'}"
-        train(uri, folder)
+        link = printed_link(train(uri, folder))
         experiment, runs = recorded(uri)
         with served(uri, folder) as address, opened(chromium) as page:
-            photograph_chart(page, address, experiment)
+            page.add_init_script(NO_ASSISTANT)
+            photograph_chart(page, f"{address}{link}")
             photograph_comparison(page, address, experiment, runs)
 
 
@@ -70,23 +74,27 @@ def find_chromium() -> str:
     return path
 
 
-def train(uri: str, folder: Path) -> None:
-    """Run the sweep of the pictures through the front door."""
+def train(uri: str, folder: Path) -> str:
+    """Run the sweep of the pictures through the front door; return what it prints."""
     script = DOCS.parent / "src" / "train.py"
     settings = (f"tracking.uri={uri}", "tracking.experiment=initlab", f"hydra.sweep.dir={folder}")
-    subprocess.run([sys.executable, script, *SWEEP, *settings], check=True)
+    command = [sys.executable, script, *SWEEP, *settings]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def printed_link(text: str) -> str:
+    """Return the link into the UI that a sweep has printed, from the slash after the port."""
+    (link,) = re.findall(r"http://[^/\s]+(/#/experiments/\S+)", text)
+    return str(link)
 
 
 def recorded(uri: str) -> tuple[str, list[str]]:
-    """Return the ids of the experiment and of its runs, in the order trained.
-
-    Gives each run its color, which MLflow would draw by lot.
-    """
+    """Return the ids of the experiment and of its trials, in the order trained."""
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name("initlab").experiment_id
-    runs = client.search_runs([experiment], order_by=["attributes.start_time"])
-    for run in runs:
-        client.set_tag(run.info.run_id, "mlflow.runColor", COLORS[run.data.params["init"]])
+    runs = client.search_runs(
+        [experiment], "tags.role = 'trial'", order_by=["attributes.start_time"]
+    )
     return experiment, [run.info.run_id for run in runs]
 
 
@@ -101,7 +109,8 @@ def served(uri: str, folder: Path) -> Iterator[str]:
     server = subprocess.Popen(
         [*command, "--port", str(port), "--workers", "1"],
         cwd=folder,
-        env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"},
+        env=os.environ
+        | {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,  # so that its workers can be stopped with it
@@ -110,9 +119,16 @@ def served(uri: str, folder: Path) -> Iterator[str]:
         wait_for(f"{address}/health", server)
         yield address
     finally:
-        if server.poll() is None:
-            os.killpg(server.pid, signal.SIGTERM)
-            server.wait()
+        stop(server)
+
+
+def stop(server: subprocess.Popen[bytes]) -> None:
+    """End a server and all that it has started."""
+    for way in (signal.SIGTERM, signal.SIGKILL):  # the second for workers that outlive the server
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, way)
+        with suppress(subprocess.TimeoutExpired):
+            server.wait(STOP_SECONDS)
 
 
 def wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
@@ -137,21 +153,17 @@ def opened(chromium: str, size: ViewportSize = SIZE) -> Iterator[Page]:
         browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
         page = browser.new_page(viewport=size, device_scale_factor=1)
         page.set_default_timeout(1000 * PAGE_SECONDS)
-        page.add_init_script(NO_ASSISTANT)
         yield page
         browser.close()
 
 
-def photograph_chart(page: Page, address: str, experiment: str) -> None:
-    """Take the list of runs and the overlaid curves of test and train."""
-    page.goto(
-        f"{address}/#/experiments/{experiment}/runs"
-        "?compareRunsMode=CHART&workflowType=machine_learning"
-    )
-    page.wait_for_function(CURVES_DRAWN)
-    cards = page.get_by_test_id("experiment-view-compare-runs-card")
-    curves = [cards.filter(has_text=f"{part}/loss").first for part in ("test", "train")]
-    take(page, "chart.png", page.locator(".ag-header"), *curves)
+def photograph_chart(page: Page, link: str) -> None:
+    """Take the overlaid curves and, below, the activations with their slider."""
+    page.goto(link)
+    page.wait_for_function(DRAWN)
+    cards = page.locator(CARD)
+    titles = ("train/loss", "test/accuracy", "Image grid")
+    take(page, "chart.png", *(cards.filter(has_text=title).first for title in titles))
 
 
 def photograph_comparison(page: Page, address: str, experiment: str, runs: list[str]) -> None:

@@ -16,7 +16,7 @@ from initlab.comparison import Comparison, matching, named, read
 from initlab.config import PROJECT, Tracking
 
 if TYPE_CHECKING:  # MLflow takes a second to import
-    from initlab.tracking import Store
+    from mlflow import MlflowClient
 
 EXAMPLES = """examples:
   python src/compare.py 2026-01-31_12-00-00-123456
@@ -63,34 +63,33 @@ def parser() -> Parser:
 
 def compare(options: argparse.Namespace) -> None:
     """Print the table of the runs that are asked for and write their report."""
-    from initlab.tracking import explained, open_store
+    from initlab.store import reading
 
     if bool(options.ids) == (options.filter is not None):
         raise UserError(
             "name either sweeps and runs by their ids, or a --filter\n"
             "See python src/compare.py --help"
         )
-    store = open_store(options.uri, options.experiment, PROJECT, create=False)
-    with explained(store.uri), console.out.status("reading"):
-        run_ids, title, folder = chosen(store, options)
-        comparison = Comparison(read(store.client, run_ids))
+    with reading(options.uri, PROJECT) as client, console.out.status("reading"):
+        run_ids, title, folder = chosen(client, options)
+        comparison = Comparison(read(client, run_ids))
     console.results(comparison)
     with console.out.status("drawing"):
         write(comparison, options.output or folder, title)
 
 
-def chosen(store: Store, options: argparse.Namespace) -> tuple[list[str], str, Path]:
+def chosen(client: MlflowClient, options: argparse.Namespace) -> tuple[list[str], str, Path]:
     """Return the ids of the runs that are asked for, a title, and the folder for the report."""
     folder = PROJECT / "outputs" / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"
     if options.filter is not None:
-        run_ids = matching(store.client, options.filter, options.experiment)
+        run_ids = matching(client, options.filter, options.experiment)
         if not run_ids:
             raise UserError(
                 f'--filter "{options.filter}": there is no such trial '
                 f"in the experiment {options.experiment}"
             )
         return run_ids, options.filter or f"all runs of {options.experiment}", folder
-    found = named(store.client, [Path(word).name or word for word in options.ids])
+    found = named(client, [Path(word).name or word for word in options.ids])
     run_ids = [*dict.fromkeys(run_id for group in found.values() for run_id in group)]
     (first, group), *others = found.items()
     if others or group == [first]:

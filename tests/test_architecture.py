@@ -33,7 +33,13 @@ NUMERICS = {
 # package → the modules that alone may import it, anywhere in their source
 OWNERS = {
     "matplotlib": {"initlab.figures", "initlab.charts"},
-    "mlflow": {"initlab.tracking", "initlab.comparison", "initlab.reproduction"},
+    "mlflow": {
+        "initlab.store",
+        "initlab.tracking",
+        "initlab.comparison",
+        "initlab.reproduction",
+        "compare",
+    },
     "hydra": {"train", "initlab.config", "initlab.job", "initlab.sweep", "hydra_plugins.*"},
     "omegaconf": {"train", "initlab.config", "initlab.job", "initlab.sweep", "hydra_plugins.*"},
     "sklearn": {"initlab.data"},

@@ -20,7 +20,7 @@ import initlab
 from initlab import console
 from initlab.comparison import Comparison, Curve, Run
 from initlab.config import PROJECT
-from initlab.tracking import open_store
+from initlab.store import open_store
 
 
 def ran(name, outcome="finished", verdict="healthy", accuracy=None, loss=None, **options):

@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 
-from initlab import comparison
+from initlab import comparison, store
 from initlab.comparison import (
     Comparison,
     ComparisonError,
@@ -31,7 +31,7 @@ from initlab.comparison import (
     read,
     varying,
 )
-from initlab.tracking import open_store
+from initlab.store import open_store
 
 
 def made(name="", outcome="finished", accuracy=None, loss=None, **options):
@@ -306,10 +306,10 @@ def test_curves_are_in_order_and_finite_whichever_way_they_are_read(shelf, monke
     run_id = shelf.put("init=he", metrics=HARD)
 
     def unreadable(database):
-        raise comparison.sqlite3.OperationalError("no such table: metrics")
+        raise sqlite3.OperationalError("no such table: metrics")
 
     (first,) = read(shelf.client, [run_id])
-    monkeypatch.setattr(comparison, "connected", unreadable)
+    monkeypatch.setattr(store, "connected", unreadable)
     (second,) = read(shelf.client, [run_id])
     for run in (first, second):
         curves = {name: (found.steps.tolist(), found.values.tolist())
@@ -324,10 +324,10 @@ def test_a_sqlite_store_is_read_by_its_index_and_not_through_mlflow(shelf, monke
     (run,) = read(shelf.client, [run_id])
     assert run.loss == 1
     queries = []
-    with comparison.connected(shelf.folder / "my #1 mlflow.db") as store:
-        store.set_trace_callback(queries.append)
-        comparison.stored(store, shelf.client.get_run(run_id))
-        (plan,) = store.execute(f"EXPLAIN QUERY PLAN {queries[0]}").fetchall()[:1]
+    with store.connected(shelf.folder / "my #1 mlflow.db") as database:
+        database.set_trace_callback(queries.append)
+        comparison.stored(database, shelf.client.get_run(run_id))
+        (plan,) = database.execute(f"EXPLAIN QUERY PLAN {queries[0]}").fetchall()[:1]
     assert "index_metrics_run_uuid" in plan[-1]
 
 

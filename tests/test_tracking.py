@@ -5,9 +5,11 @@ import shutil
 import pytest
 from mlflow import MlflowClient
 
+from initlab import store as stores
 from initlab import tracking
 from initlab.record import metrics
-from initlab.tracking import Tracker, TrackingError, open_store
+from initlab.store import TrackingError, open_store
+from initlab.tracking import Tracker
 from initlab.training import Evaluation, Step
 
 
@@ -166,7 +168,7 @@ def test_two_processes_may_make_the_experiment_at_once(store, monkeypatch):
     monkeypatch.setattr(
         MlflowClient, "get_experiment_by_name", lambda self, name: next(answers, real(self, name))
     )
-    assert tracking.find_experiment(store.client, "lab", None) == store.experiment_id
+    assert stores.make_experiment(store.client, "lab", None) == store.experiment_id
 
 
 def test_the_default_store_is_in_the_project(tmp_path, monkeypatch):
@@ -196,7 +198,7 @@ def test_the_environment_names_the_store(tmp_path, monkeypatch, empty_store):
     ],
 )
 def test_a_password_is_never_shown(uri, shown):
-    assert tracking.masked(uri) == shown
+    assert stores.masked(uri) == shown
 
 
 def test_numbers_that_are_not_finite_are_left_out():

@@ -298,7 +298,10 @@ def matching(client: MlflowClient, condition: str, experiment: str) -> list[str]
 
     found = client.get_experiment_by_name(experiment)
     if found is None:
-        raise ComparisonError(f"--experiment {experiment}: there is no such experiment")
+        names = ", ".join(sorted(each.name for each in client.search_experiments()))
+        raise ComparisonError(
+            f"--experiment {experiment}: there is no such experiment.\nChoices: {names}"
+        )
     try:
         runs = list(search(client, condition, [found.experiment_id]))
     except MlflowException as error:
@@ -397,7 +400,7 @@ def read(client: MlflowClient, run_ids: Sequence[str]) -> list[Run]:
 
     A run of 1,000 steps takes about 6 ms from a SQLite database, and 60 ms from a server beside it.
     """
-    from initlab.tracking import sqlite_path
+    from initlab.store import connected, sqlite_path
 
     found = find(client, run_ids := [*dict.fromkeys(run_ids)])
     for run_id in run_ids:
@@ -458,14 +461,6 @@ def asked(client: MlflowClient, run: TrackedRun) -> dict[str, Curve]:
             history.sort(key=lambda metric: (metric.step, metric.timestamp))
             found[name] = curve([(metric.step, metric.value) for metric in history])
     return {name: made for name, made in found.items() if made}
-
-
-@contextlib.contextmanager
-def connected(database: Path) -> Iterator[sqlite3.Connection]:
-    """Open a SQLite database to read from it."""
-    uri = f"{database.resolve().as_uri()}?mode=ro"
-    with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
-        yield connection
 
 
 def stored(store: sqlite3.Connection, run: TrackedRun) -> dict[str, Curve]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,14 +15,7 @@ from initlab.checks import UserError
 from initlab.config import GROUPS, MOST_LETTERS, Config
 from initlab.data import Data
 from initlab.record import metrics
-from initlab.tracking import (
-    TrackingError,
-    check_reachable,
-    explained,
-    masked,
-    quick_and_quiet,
-    sqlite_path,
-)
+from initlab.store import masked, quick_and_quiet, reading
 from initlab.training import Step
 from initlab.trial import plain, used
 
@@ -70,17 +61,14 @@ def fetch(uri: str | None, run_id: str, project: Path) -> Recorded:
     uri: of a database or a server; None: $MLFLOW_TRACKING_URI, else mlflow.db in `project`. Raises
     `UserError` if there is no such store or trial, or if the trial left no config.yaml.
     """
-    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project / 'mlflow.db'}"
     if not re.fullmatch(r"[\w-]+", run_id):
         raise ReproductionError(f"{printable(run_id)}: a run id has letters and digits alone")
-    with reading(uri):
+    with reading(uri, project) as client:
         with quick_and_quiet():
-            client = connect(uri)
             run = comparison.find(client, [run_id]).get(run_id)
         if run is None:
-            raise ReproductionError(
-                f"{run_id}: there is no such run in {masked(uri)}, or it is deleted"
-            )
+            place = masked(client.tracking_uri)
+            raise ReproductionError(f"{run_id}: there is no such run in {place}, or it is deleted")
         refuse_others(run)
         return Recorded(
             run_id,
@@ -91,34 +79,6 @@ def fetch(uri: str | None, run_id: str, project: Path) -> Recorded:
             config_of(client, run),
             numbers_of(client, run),
         )
-
-
-@contextlib.contextmanager
-def reading(uri: str) -> Iterator[None]:
-    """Turn whatever a store may raise into a `TrackingError`."""
-    try:
-        with explained(uri):
-            yield
-    except (TrackingError, ValueError) as error:  # ValueError: a port that is no number
-        reason = str(error).partition("\n")[0].removeprefix(f"tracking.uri={masked(uri)}: ")
-        raise TrackingError(
-            f"{masked(uri)}: {reason}\n"
-            "Set --uri or MLFLOW_TRACKING_URI to the database or the server that has the run"
-        ) from error
-
-
-def connect(uri: str) -> MlflowClient:
-    """Return a client of a store that is there; of a missing database it would make one."""
-    from mlflow import MlflowClient
-
-    if database := sqlite_path(uri):
-        if not database.is_file():
-            raise TrackingError("there is no such database")
-        with comparison.connected(database) as connection:
-            connection.execute("SELECT run_uuid FROM runs LIMIT 1")
-    else:
-        check_reachable(uri)
-    return MlflowClient(uri)
 
 
 def refuse_others(run: TrackedRun) -> None:

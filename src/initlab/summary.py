@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from initlab import charts, console, provenance, report, views
 from initlab.comparison import Comparison, Run
 from initlab.config import PROJECT
-from initlab.tracking import Tracker, explained
+from initlab.store import explained
+from initlab.tracking import Tracker
 
 if TYPE_CHECKING:
-    from initlab.tracking import Store
+    from initlab.store import Store
 
 METRICS = ("train/loss", "test/accuracy", "test/loss")
 VALLEY = ("f", "x", "y")

@@ -27,7 +27,7 @@ from initlab.progress import SweepProgress, checking, plan
 from initlab.trial import Result, fingerprint, load, params
 
 if TYPE_CHECKING:  # MLflow takes a second to import
-    from initlab.tracking import Store
+    from initlab.store import Store
 
 MARK = "multirun.yaml"  # whoever makes this file in a folder has the folder for its sweep
 
@@ -137,7 +137,7 @@ def common(trials: Sequence[Trial]) -> Config:
 
 def open_for(config: Config) -> Store | None:
     """Return the store of the trials; None if they are only looked at, and there is none yet."""
-    from initlab.tracking import MissingError, close_lost, open_store
+    from initlab.store import MissingError, open_store
 
     tracking, looking = config.tracking, config.sweep.dry_run
     try:
@@ -147,7 +147,7 @@ def open_for(config: Config) -> Store | None:
             return None
         raise
     if not looking:
-        close_lost(store)
+        store.close_lost()
     return store
 
 
@@ -166,9 +166,7 @@ def compared(trials: Sequence[Trial], store: Store | None) -> Iterator[Trial]:
 
 def found(store: Store, mark: str) -> tuple[str, str]:
     """Return the state of a fingerprint in the store, and the run that has it."""
-    from initlab.tracking import find_twins
-
-    twins = find_twins(store, mark)
+    twins = store.twins(mark)
     for state, wanted in (("cached", "FINISHED"), ("running", "RUNNING")):
         for run in twins:
             if run.info.status == wanted and not (
@@ -286,10 +284,10 @@ def result_of(event: Any) -> Result:
 def finish(store: Store, folder: Path, trials: Sequence[Trial], results: dict[str, Result]) -> None:
     """Compare what is there now of a sweep."""
     from initlab import comparison
+    from initlab.store import explained
     from initlab.summary import summarize
-    from initlab.tracking import close_lost, explained
 
-    close_lost(store)  # of trials whose process was killed
+    store.close_lost()  # of trials whose process was killed
     taken = [trial.twin for trial in trials if trial.needless and trial.twin]
     with explained(store.uri):
         mine = comparison.of_sweep(store.client, folder.name)

@@ -226,7 +226,8 @@ def setting(config: Config, job: Job) -> Setting:
 
 def make_tracker(config: Config, job: Job, data: Data | None = None) -> Tracker:
     """Return the run's record in a store that has been tried; `with` opens it."""
-    from initlab.tracking import Tracker, open_store
+    from initlab.store import open_store
+    from initlab.tracking import Tracker
 
     store = open_store(config.tracking.uri, config.tracking.experiment, PROJECT)
     tags = {

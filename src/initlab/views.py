@@ -8,12 +8,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
+from urllib.parse import quote
 
 TAG = "mlflow.sharedViewState."
 MOST_VIEWS = 100  # that an experiment keeps, for all of them are read with it
-CARD_PIXELS = 440  # two rows of cards in a window of 1,300
-SECTION = "sweep"
+MOST_RUNS = 100  # that the page lists at once, and that a filter names
+CURVES, PICTURES = "curves", "pictures"  # the sections of the page, from above
+# So both are in sight in a window of 1500 × 1300, even beside the panel of MLflow's assistant.
+CURVE_PIXELS, PICTURE_PIXELS = 320, 480
+ALONE_PIXELS = 440  # of curves where there are no pictures
+# Of pictures of two kinds MLflow makes a table, as wide as the page, with a column a run. Those of
+# one kind would be tiles of 256 pixels, the third out of sight: so a path has an empty second row.
+SECOND_ROW = {"train/activations": "train/gradients"}
 
 
 def shared_view(
@@ -24,56 +32,86 @@ def shared_view(
     runs     the filter that selects them, as MLflow reads it
     count    how many they are
     metrics  to be drawn by step, in their order
-    image    the key of the pictures that stand beside the first metric, and the step shown first
+    image    the key of the pictures that stand below the curves, and the step shown first
     when     milliseconds since 1970
     """
-    cards = [
-        card(name, "LINE", count) | {"metricKey": name, "xAxisKey": "step"} for name in metrics
-    ]
+    cards = [line(name, count) for name in metrics]
+    sections = [section(CURVES, min(3, len(metrics)), CURVE_PIXELS if image else ALONE_PIXELS)]
     if image:
-        grid = {"imageKeys": [image], "step": step, "showRunParams": False}
-        cards.insert(1, card(image, "IMAGE", count) | grid)
-    section = {
-        "uuid": SECTION,
-        "name": SECTION,
-        "display": True,
-        "isReordered": False,
-        "deleted": False,
-        "isGenerated": True,
-        "columns": 2,
-        "cardHeight": CARD_PIXELS,
-    }
+        kinds = [image, SECOND_ROW.get(image, "")]
+        cards.append(pictures(kinds, step, count))
+        # Or MLflow would add a card for each kind, with all the params of a run above its picture.
+        cards += [pictures([kind], step, count) | {"deleted": True} for kind in kinds if kind]
+        sections.append(section(PICTURES, 1, PICTURE_PIXELS))
     state = {
         "searchFilter": runs,
         "runListHidden": True,
-        "runsHiddenMode": "FIRST_10_RUNS" if count <= 10 else "SHOWALL",
+        "runsHiddenMode": "SHOW_ALL",  # or those after the tenth would not be drawn
+        "selectedColumns": [*(f"metrics.`{name}`" for name in metrics), "tags.`verdict`"],
+        "isAccordionReordered": True,  # or MLflow would sort the sections by name
         "compareRunCharts": cards,
-        "compareRunSections": [section],
+        "compareRunSections": sections,
     }
     view = {"name": "initlab", "createdAt": when, "updatedAt": when, "state": json.dumps(state)}
     return json.dumps(view)
 
 
-def card(name: str, kind: str, count: int) -> dict[str, Any]:
+def line(metric: str, count: int) -> dict[str, Any]:
+    """Return a card with the curves of a metric, drawn as they are: MLflow's default smooths."""
+    return card(CURVES, "LINE", metric, count) | {
+        "metricKey": metric,
+        "selectedMetricKeys": [metric],
+        "xAxisKey": "step",
+        "lineSmoothness": 0,
+        "useGlobalXaxisKey": True,
+        "useGlobalLineSmoothing": True,
+    }
+
+
+def pictures(kinds: Sequence[str], step: int, count: int) -> dict[str, Any]:
+    """Return a card with the pictures of a step, a slider to other steps, and no params."""
+    return card(PICTURES, "IMAGE", "+".join(kinds), count) | {
+        "imageKeys": [*kinds],
+        "step": step,
+        "showRunParams": False,
+    }
+
+
+def card(place: str, kind: str, name: str, count: int) -> dict[str, Any]:
     """Return what all cards of a view have in common."""
     return {
         "type": kind,
-        "uuid": f"{SECTION}/{name}",
+        "uuid": f"{place}/{name}",
         "runsCountToCompare": max(10, count),
-        "metricSectionId": SECTION,
+        "metricSectionId": place,
         "deleted": False,
         "isGenerated": True,
     }
 
 
+def section(name: str, columns: int, height: int) -> dict[str, Any]:
+    """Return a section of the page, whose cards have a height in pixels."""
+    return {
+        "uuid": name,
+        "name": name,
+        "display": True,
+        "isReordered": False,
+        "deleted": False,
+        "isGenerated": True,
+        "columns": columns,
+        "cardHeight": height,
+    }
+
+
 def tagged(sweep: str) -> str:
     """Return the filter that selects the trials of a sweep."""
-    return f"tags.sweep = '{sweep}' and tags.role = 'trial'"
+    mark = '"' if "'" in sweep else "'"
+    return f"tags.sweep = {mark}{sweep}{mark} and tags.role = 'trial'"
 
 
 def one_of(run_ids: Iterable[str]) -> str:
-    """Return the filter that selects runs by their ids."""
-    return f"attributes.run_id IN ({', '.join(repr(run_id) for run_id in run_ids)})"
+    """Return the filter that selects runs by their ids, the first hundred, to fit into a tag."""
+    return f"attributes.run_id IN ({', '.join(map(repr, islice(run_ids, MOST_RUNS)))})"
 
 
 def chart_page(ui: str, experiment_id: str, view: str) -> str:
@@ -81,6 +119,6 @@ def chart_page(ui: str, experiment_id: str, view: str) -> str:
     path = f"experiments/{experiment_id}/runs"
     # Without the last words the UI opens the menu for generative AI.
     return (
-        f"{ui}/#/{path}?viewStateShareKey={view}"
+        f"{ui}/#/{path}?viewStateShareKey={quote(view, safe='')}"
         "&compareRunsMode=CHART&workflowType=machine_learning"
     )

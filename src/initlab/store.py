@@ -1,0 +1,275 @@
+"""A store: where MLflow keeps runs, tried before anything relies on it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import re
+import shlex
+import socket
+import sqlite3
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+from initlab import provenance, views
+from initlab.checks import UserError
+from initlab.comparison import quoted
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # a lab on a laptop does not phone home
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # we say it ourselves
+
+from mlflow import MlflowClient
+from mlflow.entities import Run as TrackedRun
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
+
+CONNECT_SECONDS = 5.0
+SPARE_BYTES = 4 << 20  # what must fit on the disk before a run begins
+
+
+class TrackingError(UserError):
+    """The store cannot be reached or written."""
+
+
+class MissingError(TrackingError):
+    """The store or the experiment does not exist."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """An experiment in an MLflow store that answers.
+
+    uri      of the store, for messages
+    ui       the address of its pages
+    command  what serves them, None where a server does already
+    """
+
+    client: MlflowClient
+    experiment_id: str
+    uri: str
+    ui: str
+    command: str | None
+
+    def has_sweep(self, sweep: str) -> bool:
+        """Return whether a run of the experiment is of a sweep."""
+        condition = f"tags.sweep = {quoted(sweep)}"
+        with explained(self.uri):
+            return bool(self.client.search_runs([self.experiment_id], condition, max_results=1))
+
+    def twins(self, fingerprint: str) -> list[TrackedRun]:
+        """Return the trials of the experiment that have a fingerprint, the newest first."""
+        condition = f"tags.fingerprint = '{fingerprint}' and tags.role = 'trial'"
+        order = ["attributes.start_time DESC"]
+        with explained(self.uri):
+            return [*self.client.search_runs([self.experiment_id], condition, order_by=order)]
+
+    def close_lost(self) -> None:
+        """Mark as KILLED what is RUNNING in a process that was of this host and is gone."""
+        host = quoted(socket.gethostname())
+        condition = f"attributes.status = 'RUNNING' and tags.`process.host` = {host}"
+        with explained(self.uri):
+            for run in self.client.search_runs([self.experiment_id], condition):
+                if provenance.gone(run.data.tags):
+                    self.client.set_terminated(run.info.run_id, "KILLED")
+
+    def keep_view(self, name: str, view: str) -> None:
+        """Keep a view of the chart page, and let the oldest go where there are too many."""
+        with explained(self.uri):
+            self.client.set_experiment_tag(self.experiment_id, f"{views.TAG}{name}", view)
+            tags = self.client.get_experiment(self.experiment_id).tags
+            found = {key: text for key, text in tags.items() if ours(key, text)}
+            made = {key: json.loads(text)["createdAt"] for key, text in found.items()}
+            for key in sorted(made, key=made.__getitem__)[: -views.MOST_VIEWS]:
+                self.client.delete_experiment_tag(self.experiment_id, key)
+
+
+def ours(key: str, text: str) -> bool:
+    """Return whether a tag is a view that a sweep has made."""
+    return key.startswith(views.TAG) and text.startswith('{"name": "initlab"')
+
+
+def open_store(uri: str | None, experiment: str, project: Path, create: bool = True) -> Store:
+    """Connect to a store, creating the database and the experiment where they do not exist.
+
+    uri: of a database or a server; None: $MLFLOW_TRACKING_URI, else mlflow.db in `project`. A
+    SQLite database has its artifacts beside it in mlruns, a server where it keeps them. Raises
+    `TrackingError` within 15 seconds if the store cannot be used. If `create` is false nothing is
+    written, and what does not exist is a `MissingError`.
+    """
+    default = f"sqlite:///{project / 'mlflow.db'}"
+    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or default
+    with explained(uri):
+        if not create:
+            client = connect(uri)
+            experiment_id = find_experiment(client, experiment)
+        else:
+            check_writable(uri)
+            artifacts = None
+            if database := sqlite_path(uri):
+                folder = database.resolve().parent / "mlruns" / quote(experiment, safe="")
+                artifacts = folder.as_uri()
+            with quick_and_quiet(), alone(uri):
+                client = MlflowClient(uri)
+                experiment_id = make_experiment(client, experiment, artifacts)
+    if urlsplit(uri).scheme in ("http", "https"):
+        return Store(client, experiment_id, uri, uri.rstrip("/"), None)
+    plain = uri == default and Path.cwd() == project
+    command = "mlflow ui" if plain else f"mlflow ui --backend-store-uri {shlex.quote(uri)}"
+    return Store(client, experiment_id, uri, "http://127.0.0.1:5000", command)
+
+
+@contextlib.contextmanager
+def explained(uri: str) -> Iterator[None]:
+    """Turn whatever a store may raise into a `TrackingError`."""
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError) as error:
+        first = str(error).partition("\n")[0]
+        reason = re.sub(r"^(\[Errno \d+\]|\(\S+\)) ", "", first) or type(error).__name__
+        raise TrackingError(
+            f"tracking.uri={masked(uri)}: cannot be used: {reason}\n"
+            "Set tracking.uri or MLFLOW_TRACKING_URI to a database that can be written or a server "
+            "that runs,\nor train without a store: tracking.enabled=false"
+        ) from error
+
+
+@contextlib.contextmanager
+def quick_and_quiet() -> Iterator[None]:
+    """Make MLflow give up soon, and keep its notes about a new database to itself."""
+    settings = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "4", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update({name: os.environ.get(name, value) for name, value in settings.items()})
+    for noisy in ("alembic", "mlflow.store.db.utils"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+
+
+@contextlib.contextmanager
+def alone(uri: str) -> Iterator[None]:
+    """Let one process at a time set up a SQLite database, which MLflow does not see to."""
+    database = sqlite_path(uri)
+    if database is None or sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    folder = os.open(database.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def check_writable(uri: str) -> None:
+    """Raise at once what MLflow would find out only after minutes of trying again."""
+    if database := sqlite_path(uri):
+        database.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=database.parent) as file:
+            file.write(bytes(SPARE_BYTES))
+        with contextlib.closing(sqlite3.connect(database, CONNECT_SECONDS)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.rollback()
+    else:
+        check_reachable(uri)
+
+
+def check_reachable(uri: str) -> None:
+    """Raise unless a server accepts connections."""
+    parts = urlsplit(uri)
+    if not parts.hostname:
+        raise TrackingError(
+            f"tracking.uri={uri}: must be a database, such as sqlite:///mlflow.db, or a server, "
+            "such as http://127.0.0.1:5000"
+        )
+    port = parts.port or {"http": 80, "https": 443, "mysql": 3306}.get(parts.scheme, 5432)
+    socket.create_connection((parts.hostname, port), CONNECT_SECONDS).close()
+
+
+def connect(uri: str) -> MlflowClient:
+    """Return a client to read with; of a missing database MLflow would make one."""
+    if database := sqlite_path(uri):
+        if not database.is_file():
+            raise MissingError(f"tracking.uri={uri}: there is no such database")
+        with connected(database) as connection:
+            connection.execute("SELECT run_uuid FROM runs LIMIT 1")
+    else:
+        check_reachable(uri)
+    with quick_and_quiet():
+        return MlflowClient(uri)
+
+
+@contextlib.contextmanager
+def connected(database: Path) -> Iterator[sqlite3.Connection]:
+    """Open a SQLite database to read from it."""
+    uri = f"{database.resolve().as_uri()}?mode=ro"
+    with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
+        yield connection
+
+
+@contextlib.contextmanager
+def reading(uri: str | None, project: Path) -> Iterator[MlflowClient]:
+    """Give a client to read with from a store, named as for `open_store`.
+
+    Whatever the store may raise becomes a `TrackingError` that speaks of --uri.
+    """
+    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project / 'mlflow.db'}"
+    try:
+        with explained(uri):
+            yield connect(uri)
+    except (TrackingError, ValueError) as error:  # ValueError: a port that is no number
+        reason = str(error).partition("\n")[0].removeprefix(f"tracking.uri={masked(uri)}: ")
+        raise TrackingError(
+            f"{masked(uri)}: {reason}\n"
+            "Set --uri or MLFLOW_TRACKING_URI to the database or the server that has the runs"
+        ) from error
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """Return the file of a SQLite store, None for any other."""
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+
+
+def masked(uri: str) -> str:
+    """Return a URI without its password."""
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", uri)
+
+
+def find_experiment(client: MlflowClient, name: str) -> str:
+    """Return the id of an experiment, `MissingError` if there is none of this name."""
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        names = sorted(experiment.name for experiment in client.search_experiments())
+        raise MissingError(
+            f"tracking.experiment={name}: there is no such experiment.\nChoices: {', '.join(names)}"
+        )
+    if found.lifecycle_stage != "active":
+        raise TrackingError(
+            f"tracking.experiment={name}: this experiment is deleted; take another name, or "
+            f"run: mlflow experiments restore -x {found.experiment_id}"
+        )
+    return str(found.experiment_id)
+
+
+def make_experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:
+    """Return the id of the experiment, which is created if there is none of this name."""
+    # Without this tag the UI takes an experiment for one of generative AI.
+    tags = {"mlflow.experimentKind": "custom_model_development"}
+    if client.get_experiment_by_name(name) is None:
+        try:
+            return str(client.create_experiment(name, artifacts, tags))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another process was faster
+                raise
+    return find_experiment(client, name)

@@ -1,0 +1,403 @@
+"""Charts tell settings apart, draw what is there, and cut no name."""
+
+import dataclasses
+import io
+import itertools
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.colors import to_hex
+from PIL import Image
+
+from initlab import charts, figures
+from initlab.comparison import Comparison, Curve, Run
+
+
+def run(name, loss=None, accuracy=None, outcome="finished", metric="train/loss", **options):
+    """Return a run of the params in its name; its accuracy, or a list of them, every ten steps."""
+    params = dict(pair.split("=") for pair in name.split())
+    curves, metrics = {}, {}
+    if loss is not None:
+        curves[metric] = Curve(np.arange(len(loss)), np.asarray(loss, np.float64))
+    if accuracy is not None:
+        shares = np.atleast_1d(np.asarray(accuracy, np.float64))
+        curves["test/accuracy"] = Curve(10 * np.arange(len(shares)), shares)
+        metrics["test/accuracy"] = float(shares[-1])
+    return Run(
+        f"id of {name}", name, outcome, params=params, metrics=metrics, curves=curves, **options
+    )
+
+
+def drawn(*runs):
+    return {chart.name: chart for chart in charts.drawn(Comparison(runs))}
+
+
+def crossed(rows, columns):
+    return Comparison(
+        [run(f"lr={r} optimizer={c}", [r, r]) for r in range(1, rows + 1) for c in columns]
+    )
+
+
+def lines(chart):
+    """Return the curves of a chart by colour, less crosses, the thinnest last."""
+    (panel,) = chart.figure.axes
+    found = sorted(panel.lines, key=lambda line: -line.get_linewidth())
+    return {to_hex(line.get_color()): line for line in reversed(found) if line.get_marker() != "x"}
+
+
+def words(chart):
+    return [text.get_text() for text in chart.figure.texts]
+
+
+def test_up_to_seven_settings_have_a_colour_each_in_their_order():
+    compared = Comparison([run(f"lr={lr}", [8 - lr]) for lr in range(1, 8)])
+    styles = charts.colors(compared)
+    assert [style.color for style in styles] == [*charts.PALETTE]
+    assert all(style.own and not style.dashes for style in styles)
+
+
+def test_of_more_settings_by_two_keys_one_is_told_by_colours_and_one_by_dashes():
+    compared = crossed(5, ["adam", "momentum", "sgd"])
+    styles = charts.colors(compared)
+    for setting, style in zip(compared.settings, styles, strict=True):
+        assert style.color == charts.PALETTE[int(setting.values["lr"]) - 1]
+        place = ["adam", "momentum", "sgd"].index(setting.values["optimizer"])
+        assert style.dashes == charts.DASHES[place]
+    assert len({*styles}) == 15
+    names = [name for name, _ in charts.legend(compared)]
+    assert names[:6] == ["lr=1", "lr=2", "lr=3", "lr=4", "lr=5", "optimizer=adam"]
+
+
+@pytest.mark.parametrize("compared", [crossed(8, ["adam"]), crossed(5, "abcde")])
+def test_of_others_the_best_seven_have_colours_and_the_rest_is_grey(compared):
+    styles = charts.colors(compared)
+    best = [styles[setting.number] for setting in compared.ranked]
+    assert [style.color for style in best[:7]] == [*charts.PALETTE]
+    assert {(style.color, style.own) for style in best[7:]} == {(charts.GREY, False)}
+    name, style = charts.legend(compared)[-1]
+    assert (name, style.own) == (f"{len(styles) - 7} others", False)
+
+
+# Machado, Oliveira & Fernandes 2009: linear RGB as a dichromat sees it.
+SEEN = {
+    "everybody": np.eye(3),
+    "protanope": [[0.1523, 1.0526, -0.2049], [0.1145, 0.7863, 0.0992], [-0.0039, -0.0481, 1.052]],
+    "deuteranope": [[0.3673, 0.8606, -0.2280], [0.2801, 0.6725, 0.0474], [-0.0118, 0.0429, 0.9689]],
+    "tritanope": [[1.2555, -0.0767, -0.1788], [-0.0784, 0.9308, 0.1476], [0.0047, 0.6914, 0.3039]],
+}
+
+
+def lab(color, seen):
+    """Return a colour in CIELAB, whose unit is about the least difference that an eye sees."""
+    rgb = np.array([int(color[place : place + 2], 16) for place in (1, 3, 5)]) / 255
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    to_xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    white = np.array([0.9505, 1, 1.089])
+    x, y, z = np.cbrt(to_xyz @ np.clip(np.array(seen) @ linear, 1e-3, 1) / white)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("eye", SEEN)
+def test_the_colour_blind_tell_the_colours_from_each_other_and_from_paper(eye):
+    seen = [lab(color, SEEN[eye]) for color in (*charts.PALETTE, "#ffffff")]
+    assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2)) > 12
+
+
+def test_a_setting_has_the_same_colour_in_all_charts():
+    names = ["init=he", "init=std001", "init=xavier"]
+    ends = {name: place for place, name in enumerate(names, 1)}
+    found = drawn(*(run(name, [9, ends[name]], [0.1, 0.1 * ends[name]]) for name in names))
+    for chart, scale in (("loss", 1), ("accuracy", 0.1)):
+        by_color = {color: line.get_ydata()[-1] for color, line in lines(found[chart]).items()}
+        expected = {charts.PALETTE[end - 1].lower(): end * scale for end in ends.values()}
+        assert by_color == pytest.approx(expected)
+
+
+def test_the_loss_is_logarithmic_only_where_it_falls_far_and_accuracy_never_is():
+    far = drawn(run("init=he", np.geomspace(2, 1e-3, 40), [0.1, 0.9]))
+    near = drawn(run("init=he", np.geomspace(2, 1, 40)))
+    assert far["loss"].figure.axes[0].get_yscale() == "log"
+    assert near["loss"].figure.axes[0].get_yscale() == "linear"
+    assert far["accuracy"].figure.axes[0].get_yscale() == "linear"
+    assert far["accuracy"].figure.axes[0].get_ylim() == pytest.approx((0, 1), abs=0.03)
+
+
+def test_a_noisy_loss_is_a_running_mean_which_is_told():
+    noise = np.random.default_rng(0).standard_normal(1000)
+    chart = drawn(run("init=he", 5 + noise))["loss"]
+    (line,) = lines(chart).values()
+    x, y = line.get_data()
+    assert (x[0], x[-1]) == (9.5, 989.5)
+    assert y[0] == pytest.approx(5 + noise[:20].mean())
+    assert "20 steps" in chart.caption
+    assert "Running mean" not in drawn(run("init=he", noise[:60]))["loss"].caption
+
+
+def test_the_seeds_of_a_setting_are_one_line_and_a_band():
+    chart = drawn(run("init=he seed=0", [4, 1]), run("init=he seed=1", [6, 3]))["loss"]
+    (panel,) = chart.figure.axes
+    (line,) = panel.lines
+    assert list(line.get_ydata()) == [5, 2]
+    (band,) = panel.collections
+    assert {tuple(corner) for corner in band.get_paths()[0].vertices} == {
+        (0, 4), (0, 6), (1, 1), (1, 3)
+    }  # fmt: skip
+    assert "mean over the runs" in chart.caption
+
+
+def test_runs_of_one_setting_may_have_steps_of_their_own():
+    short, long = run("init=he seed=0", [4, 2]), run("init=he seed=1", [8, 6, 5])
+    course = charts.Course.of(Comparison([short, long]).settings[0], "train/loss")
+    assert list(course.steps) == [0, 1, 2]
+    assert list(course.mean) == [6, 4, 5]
+
+
+def test_a_run_that_diverged_is_a_thin_line_up_to_a_cross_and_in_no_mean():
+    chart = drawn(
+        run("init=he seed=0", [4, 3, 2]),
+        run("init=he seed=1", [4, 9], outcome="diverged"),
+    )["loss"]
+    mean, broken, cross = sorted(
+        chart.figure.axes[0].lines, key=lambda line: -len(line.get_xdata())
+    )
+    assert list(mean.get_ydata()) == [4, 3, 2]
+    assert broken.get_linewidth() < mean.get_linewidth()
+    assert (cross.get_marker(), *cross.get_data()) == ("x", [1], [9])
+    assert "×" in chart.caption
+
+
+def test_a_run_that_is_running_has_no_cross():
+    chart = drawn(run("init=he", [4, 3], outcome="running"))["loss"]
+    assert len(chart.figure.axes[0].lines) == 1
+    assert "×" not in chart.caption
+
+
+@pytest.mark.parametrize("outcome", ["finished", "diverged"])
+def test_what_explodes_does_not_flatten_the_others(outcome):
+    spike = [2.0, 1e30, 1e60, 2.0]
+    chart = drawn(run("init=he", [2.0, 1.0, 0.5, 0.4]), run("init=std1", spike, outcome=outcome))
+    low, high = chart["loss"].figure.axes[0].get_ylim()
+    assert high < 30
+    assert low == pytest.approx(0.4, rel=0.2)
+    assert "cut" in chart["loss"].caption
+
+
+def test_a_loss_that_falls_to_nothing_is_shown_down_to_twelve_decades():
+    chart = drawn(run("optimizer=sgd", [4.0, 1e-40, 0.0], metric="f"))["f"]
+    low, high = chart.figure.axes[0].get_ylim()
+    assert 1e11 < high / low < 1e13
+
+
+@pytest.mark.parametrize("losses", [[0.0, 0.0], [3.0], [1e300, 1e308], [-2.0, -5.0], [1e-320, 1.0]])
+def test_any_numbers_can_be_drawn(losses):
+    chart = drawn(run("init=he", losses))["loss"]
+    assert charts.png(chart.figure)
+
+
+def test_a_setting_that_lies_behind_another_is_told():
+    flat, same, other = np.full(9, 2.0), np.full(9, 2.001), np.linspace(2, 1, 9)
+    runs = run("init=he", flat), run("init=xavier", same), run("init=zeros", other)
+    assert "init=xavier lies behind init=he." in drawn(*runs)["loss"].caption
+    assert "behind init=zeros" not in drawn(*runs)["loss"].caption
+
+
+def test_a_descent_has_neither_accuracy_nor_activations():
+    chart = drawn(
+        run("optimizer=sgd", [4, 1], metric="f"), run("optimizer=adam", [4, 2], metric="f")
+    )
+    assert [*chart] == ["f"]
+    assert "optimizer=adam ended highest at 2, optimizer=sgd lowest at 1" in chart["f"].alt
+
+
+def test_charts_of_a_comparison_share_the_axis_of_steps():
+    found = drawn(run("init=he", np.ones(100), np.linspace(0, 1, 11)))
+    assert found["loss"].figure.axes[0].get_xlim() == found["accuracy"].figure.axes[0].get_xlim()
+
+
+GRID = [
+    run("init=he lr=1 seed=0", accuracy=0.9),
+    run("init=he lr=1 seed=1", accuracy=0.8),
+    run("init=he lr=1 seed=2", outcome="failed"),
+    run("init=he lr=10", outcome="diverged"),
+    run("init=xavier lr=1", accuracy=0.5),
+]
+
+
+def test_a_heat_map_has_a_number_or_a_reason_in_each_cell():
+    chart = drawn(*GRID)["heat_map"]
+    assert chart.title == "test accuracy by init and lr"
+    cells = words(chart)[7:]  # after title, the two keys, two columns and two rows
+    assert cells == ["85.0", "1 failed", "diverged", "50.0", "not run"]
+    assert (
+        "he, 1: 85.0 1 failed; he, 10: diverged; xavier, 1: 50.0; xavier, 10: not run" in chart.alt
+    )
+
+
+def test_the_lighter_a_cell_the_better_it_is():
+    share = charts.shades([0.1, 0.5, 0.9], share=True)
+    loss = charts.shades([1e-3, 1.0], share=False)
+    assert sum(share(0.1)) < sum(share(0.5)) < sum(share(0.9))
+    assert sum(loss(1.0)) < sum(loss(0.5)) < sum(loss(1e-3))
+
+
+def test_a_heat_map_is_of_two_keys_that_fit_a_page():
+    assert "heat_map" not in drawn(run("init=he", [1, 2]), run("init=xavier", [1, 2]))
+    three = [run(f"a={a} b={b} c={c}", [1]) for a in "xy" for b in "xy" for c in "xy"]
+    assert "heat_map" not in drawn(*three)
+    many = charts.MOST_COLUMNS + 1
+    assert "heat_map" not in drawn(
+        *(run(f"a={a} b={b}", [1]) for a in range(many) for b in range(many))
+    )
+
+
+def histograms(layers=2, snapshots=2, seed=0, low=-1.0):
+    counts = np.random.default_rng(seed).integers(1, 90, (snapshots, layers, 22))
+    return {
+        "steps": np.arange(snapshots),
+        "activations/edges": np.linspace(low, 1, 21),
+        "activations/counts": counts,
+    }
+
+
+def shapes(chart, kind):
+    return [
+        path for each in chart.figure.artists if isinstance(each, kind) for path in each.get_paths()
+    ]
+
+
+def test_a_contact_sheet_has_a_row_a_setting_best_first_and_a_column_a_layer():
+    worse = run("init=he", accuracy=0.5, histograms=histograms())
+    better = run("init=xavier", accuracy=0.7, histograms=histograms(seed=1))
+    chart = drawn(worse, better, run("init=zeros"))["activations"]
+    assert [text for text in words(chart) if "init=" in text] == ["init=xavier", "init=he"]
+    assert words(chart).count("layer 1") == words(chart).count("layer 2") == 1
+    bars = shapes(chart, PolyCollection)
+    assert len(bars) == 4
+    assert len(shapes(chart, LineCollection)) == 8  # where it started, and the foot of each
+    counts = better.histograms["activations/counts"][-1, 0]
+    heights = figures.heights(figures.within(counts)) / figures.ROOM * charts.BARS
+    corners = bars[0].vertices[:-1, 1]
+    np.testing.assert_allclose(corners[0] - corners[1:-1:2], heights)
+    assert {bar.vertices[0, 0] for bar in bars[:2]} == {bar.vertices[0, 0] for bar in bars[2:]}
+
+
+def test_a_run_of_one_snapshot_has_no_line_of_its_start():
+    chart = drawn(run("init=he", histograms=histograms(snapshots=1)))["activations"]
+    assert len(shapes(chart, LineCollection)) == 2
+    assert "start" not in chart.caption
+
+
+def test_settings_of_different_activations_have_axes_of_their_own():
+    tanh, relu = (
+        run(f"activation={a}", histograms=histograms(low=low))
+        for a, low in (("tanh", -1), ("relu", 0))
+    )
+    assert words(drawn(tanh, relu)["activations"]).count("0.5") == 2
+    assert words(drawn(tanh)["activations"]).count("1") == 2
+
+
+def test_a_deep_network_shows_a_few_layers_and_says_so():
+    chart = drawn(run("init=he", histograms=histograms(layers=30)))["activations"]
+    layers = [text for text in words(chart) if text.startswith("layer")]
+    assert len(layers) == figures.MOST_LAYERS
+    assert {"layer 1", "layer 30"} <= {*layers}
+    assert "6 layers" in chart.caption
+
+
+def test_of_many_settings_the_best_are_shown_in_pictures_of_a_few():
+    runs = [run(f"lr={lr}", accuracy=lr / 100, histograms=histograms()) for lr in range(40)]
+    found = drawn(*runs)
+    sheets = [found[name] for name in ("activations", "activations_2", "activations_3")]
+    named = [text for sheet in sheets for text in words(sheet) if text.startswith("lr=")]
+    assert named == [f"lr={lr}" for lr in range(39, 15, -1)]
+    assert "best 24 of 40" in sheets[0].caption
+    assert "activations_4" not in found
+
+
+def test_what_a_histogram_hides_is_told():
+    edges = np.linspace(0, 4, 5)
+    assert charts.hidden(np.array([0, 60, 20, 10, 5, 5]), edges) == ["60% at 0", "5% beyond"]
+    assert charts.hidden(np.zeros(6, int), edges) == ["not finite"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"activations/counts": np.zeros((2, 0, 22))},
+        {"activations/counts": np.ones((2, 2, 20))},
+        {"activations/edges": np.float64(3)},
+        {"steps": np.arange(3)},
+    ],
+)
+def test_histograms_of_another_shape_are_left_out(damage):
+    assert not drawn(run("init=he", histograms=histograms() | damage))
+
+
+HOSTILE = [
+    "model.hidden=[200,200,200,200,200,200] optimizer=momentum optimizer.momentum=0.99",
+    r"name=$\frac{a}{b$",
+    f"init={'very_long_name_' * 20}",
+    "init=_x",
+    "init=日本語",
+]
+
+
+def test_no_name_reaches_beyond_the_picture_or_is_read_as_mathematics():
+    runs = [run(name, [4, 1], [0.1, 0.5], histograms=histograms()) for name in HOSTILE]
+    for chart in drawn(*runs).values():
+        charts.png(chart.figure)  # the font would warn of letters that it lacks
+        width, height = chart.figure.get_size_inches() * charts.DPI
+        renderer = FigureCanvasAgg(chart.figure).get_renderer()
+        for text in chart.figure.texts:
+            box = text.get_window_extent(renderer)
+            assert box.x0 >= 0
+            assert box.x1 <= width
+            assert box.y0 >= 0
+            assert box.y1 <= height
+    assert any("very_long_name" in text for text in words(chart))
+
+
+def test_no_legend_covers_a_curve():
+    chart = drawn(*(run(f"init={'x' * 30}{i}", [4, 1]) for i in range(6)))["loss"]
+    renderer = FigureCanvasAgg(chart.figure).get_renderer()
+    panel = chart.figure.axes[0].get_tightbbox(renderer)
+    legend = [text.get_window_extent(renderer) for text in chart.figure.texts[1:]]
+    assert len(legend) == 6
+    assert all(box.y1 < panel.y0 for box in legend)
+
+
+def test_a_name_is_broken_between_words_and_cut_after_three_lines():
+    room = charts.length("one two")
+    assert charts.wrapped("one two three", room) == ["one two", "three"]
+    cut = charts.wrapped("one two " * 9, room)
+    assert len(cut) == 3
+    assert cut[2].endswith("…")
+    assert all(charts.length(text) <= room for text in cut)
+    pieces = charts.wrapped("abcdefghijklmnop", room)
+    assert "".join(pieces) == "abcdefghijklmnop"
+
+
+def test_a_picture_is_small_and_its_paper_white():
+    runs = [
+        run(f"init={init} seed={seed}", 3 * np.random.default_rng(seed).random(1000), [0.1, 0.5])
+        for init in "abcdef"
+        for seed in range(3)
+    ]
+    for chart in drawn(*runs).values():
+        content = charts.png(chart.figure)
+        assert len(content) < 150_000
+        image = Image.open(io.BytesIO(content))
+        assert image.width == charts.WIDTH * charts.DPI
+        assert image.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_the_alternative_text_of_runs_that_never_finished_says_so():
+    chart = drawn(run("init=he", [4, 9], outcome="diverged"))["loss"]
+    assert chart.alt == "training loss over the steps of 1 setting; none finished."
+
+
+def test_styles_are_what_a_ui_can_be_given():
+    style = charts.colors(Comparison([run("init=he")]))[0]
+    assert dataclasses.asdict(style) == {"color": figures.BLUE, "dashes": (), "own": True}
