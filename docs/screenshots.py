@@ -55,6 +55,8 @@ def main() -> None:
     """Train, serve, photograph."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # which stops the server on the way out
     chromium = find_chromium()
+    if chromium is None:
+        sys.exit("chromium not found: install it, on Debian with `apt install chromium`")
     with TemporaryDirectory() as name:
         folder = Path(name)
         uri = f"sqlite:///{folder / 'mlflow.db'}"
@@ -66,12 +68,10 @@ def main() -> None:
             photograph_comparison(page, address, experiment, runs)
 
 
-def find_chromium() -> str:
-    """Return the path of the browser."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
-        sys.exit("chromium not found: install it, on Debian with `apt install chromium`")
-    return path
+def find_chromium() -> str | None:
+    """Return the path of the browser, None where there is none."""
+    found = map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))
+    return next(filter(None, found), None)
 
 
 def train(uri: str, folder: Path) -> str:

@@ -2,67 +2,86 @@
 
 import json
 import os
-import re
-import shutil
 import subprocess
 import sys
 from urllib.parse import quote
 
 import pytest
 from mlflow import MlflowClient
-from screenshots import find_chromium, opened, served
+from screenshots import CARD, NO_ASSISTANT, find_chromium, opened, printed_link, served
 
 from initlab.config import PROJECT
 
-pytestmark = pytest.mark.skipif(
-    not (shutil.which("chromium") or shutil.which("chromium-browser")),
-    reason="there is no Chromium to open pages in",
-)
+CHROMIUM = find_chromium()
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium to open pages in")
 
 WINDOW = {"width": 1500, "height": 1300}
 INITS = ["xavier", "he", "std001"]
+OPTIMIZERS = ["sgd", "momentum", "adam"]
 TRIALS = {f"init={init}" for init in INITS}
-CARD = "[data-testid=experiment-view-compare-runs-card]"
-CURVES = """(title) => {
-    const all = "[data-testid=experiment-view-compare-runs-card]";
-    const cards = [...document.querySelectorAll(all)];
+# The lines of the plot with a title, by run: as drawn, and as recorded, which differ if smoothed.
+LINES = f"""(title) => {{
+    const cards = [...document.querySelectorAll("{CARD}")];
     const card = cards.find((card) => card.innerText.startsWith(title + "\\n"));
     const plot = card && card.querySelector(".js-plotly-plot");
     if (!plot || !plot.querySelector(".trace")) return null;
-    const box = plot.getBoundingClientRect();
-    const points = Object.fromEntries(plot.data.map((trace) => [trace.name, trace.y.length]));
-    return points && Object.keys(points).length && {box, points};
-}"""
+    const lines = {{}};
+    for (const line of plot.data) (lines[line.name] ??= []).push([...line.y]);
+    return Object.keys(lines).length && {{lines, box: plot.getBoundingClientRect().toJSON()}};
+}}"""
+# Whether each picture of a kind and a step is loaded, and none of its corners lies under anything.
+IN_SIGHT = f"""([kind, step, count]) => {{
+    const marks = [`${{kind.replace("/", "~")}}%2B`, `step%2B${{step}}%2B`];
+    const images = [...document.querySelectorAll("{CARD} img")]
+        .filter((image) => marks.every((mark) => image.src.includes(mark)));
+    return images.length === count && images.every((image) => {{
+        const box = image.getBoundingClientRect();
+        const corners = [box.left + 3, box.right - 3].flatMap(
+            (x) => [box.top + 3, box.bottom - 3].map((y) => document.elementFromPoint(x, y)));
+        const seen = corners.every((corner) => image.parentElement.contains(corner));
+        return image.naturalWidth > 0 && seen;
+    }});
+}}"""
 
 
 @pytest.fixture(scope="module")
-def sweep(tmp_path_factory):
-    """Two sweeps of the same experiment; return the store's folder, and what the first printed."""
+def printed(tmp_path_factory):
+    """The folder of a store with two sweeps of one experiment, and what each of them printed."""
     folder = tmp_path_factory.mktemp("browser")
-    settings = [f"tracking.uri=sqlite:///{folder}/mlflow.db", f"hydra.sweep.dir={folder}/sweep"]
+    sweeps = {
+        "inits": [f"init={','.join(INITS)}"],
+        "valley": [f"optimizer={','.join(OPTIMIZERS)}", "model=quadratic", "train.steps=40"],
+    }
     environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
-
-    def run(*arguments):
-        command = [sys.executable, PROJECT / "src" / "train.py", "-m", *arguments, *settings]
-        return subprocess.run(
-            command, capture_output=True, text=True, check=True, env=environment
-        ).stdout
-
-    printed = run(f"init={','.join(INITS)}")
-    run("init=orthogonal", "seed=1,2", "train.steps=20")
-    return folder, printed
+    running = {}
+    for name, grid in sweeps.items():
+        settings = [
+            f"tracking.uri=sqlite:///{folder}/mlflow.db",
+            f"hydra.sweep.dir={folder}/{name}",
+        ]
+        running[name] = subprocess.Popen(
+            [sys.executable, PROJECT / "src" / "train.py", "-m", *grid, *settings],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+    told = {name: process.communicate() for name, process in running.items()}
+    assert {process.returncode for process in running.values()} == {0}, told
+    return folder, {name: output for name, (output, _) in told.items()}
 
 
 @pytest.fixture(scope="module")
-def address(sweep):
-    folder, _ = sweep
+def address(printed):
+    folder, _ = printed
     with served(f"sqlite:///{folder}/mlflow.db", folder) as address:
         yield address
 
 
 @pytest.fixture
 def page():
-    with opened(find_chromium(), WINDOW) as page:
+    """A page of a browser that has never been here."""
+    with opened(CHROMIUM, WINDOW) as page:
         errors = []
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.errors = errors
@@ -70,73 +89,78 @@ def page():
 
 
 @pytest.fixture
-def chart_page(sweep, address, page):
-    """The page that the printed link opens, once its curves are drawn."""
-    (link,) = re.findall(r"http://127\.0\.0\.1:5000(/#/experiments/\d+/runs\?\S+)", sweep[1])
-    page.goto(address + link)
-    page.wait_for_function(CURVES, arg="train/loss")
-    return page
+def client(printed):
+    return MlflowClient(f"sqlite:///{printed[0]}/mlflow.db")
+
+
+def trials(client, sweep):
+    """Return the id of the experiment, and the trials of a sweep by name."""
+    experiment = client.get_experiment_by_name("initlab").experiment_id
+    runs = client.search_runs([experiment], f"tags.role = 'trial' and tags.sweep = '{sweep}'")
+    return experiment, {run.info.run_name: run for run in runs}
 
 
 def seen(box):
     """Whether a box lies within the window."""
     right, bottom = box["x"] + box["width"], box["y"] + box["height"]
-    return (
-        box["width"] > 0
-        and box["x"] >= 0
-        and box["y"] >= 0
-        and right <= WINDOW["width"]
-        and bottom <= WINDOW["height"]
-    )
+    inside = min(box["x"], box["y"]) >= 0 and right <= WINDOW["width"]
+    return inside and bottom <= WINDOW["height"] and box["width"] > 0
 
 
-def pictures(page):
-    """The address and the box of each picture that has been loaded."""
-    return page.evaluate(
-        f"""() => [...document.querySelectorAll("{CARD} img")]
-            .filter((image) => image.naturalWidth > 0)
-            .map((image) => [image.src, image.getBoundingClientRect().toJSON()])"""
-    )
+def columns(page):
+    """Return the names of the runs whose pictures the page shows."""
+    heads = page.locator(f"{CARD} [role=columnheader]").all_inner_texts()
+    return {head.splitlines()[-1] for head in heads} - {"images"}
 
 
-def test_the_printed_link_shows_losses_and_accuracies_of_this_sweep_overlaid(chart_page):
-    for title, least in {"train/loss": 100, "test/accuracy": 11}.items():
-        chart_page.wait_for_function(CURVES, arg=title)
-        found = chart_page.evaluate(CURVES, title)
-        assert found["points"].keys() == TRIALS
-        assert min(found["points"].values()) >= least
+@pytest.mark.parametrize("assistant", [True, False], ids=["first visit", "assistant closed"])
+def test_the_printed_link_shows_curves_and_histograms_of_this_sweep_alone(
+    printed, address, page, client, assistant
+):
+    if not assistant:
+        page.add_init_script(NO_ASSISTANT)
+    page.goto(address + printed_link(printed[1]["inits"]))
+    _, runs = trials(client, "inits")
+    for title, points in {"train/loss": 320, "test/accuracy": 11}.items():  # MLflow thins the first
+        page.wait_for_function(LINES, arg=title)
+        found = page.evaluate(LINES, title)
+        assert found["lines"].keys() == TRIALS
         assert seen(found["box"])
-    assert chart_page.errors == []
-
-
-def test_histograms_stand_beside_the_loss_and_follow_their_slider(chart_page):
-    chart_page.wait_for_function(f"document.querySelectorAll('{CARD} img').length >= 3")
-    chart_page.wait_for_function(
-        f"[...document.querySelectorAll('{CARD} img')].every((image) => image.naturalWidth > 0)"
-    )
-    loss = chart_page.evaluate(CURVES, "train/loss")["box"]
-    found = pictures(chart_page)
-    assert len(found) == 3
-    assert all("step%2B1000" in source for source, _ in found)
-    _, first = found[0]
-    assert seen(first)
-    assert first["x"] > loss["x"] + loss["width"] - 1
-    assert loss["y"] <= first["y"] + first["height"] / 2 <= loss["y"] + loss["height"]
-    slider = chart_page.get_by_role("slider")
+        for name, (drawn, *recorded) in found["lines"].items():
+            assert len(drawn) == points
+            assert all(drawn == line for line in recorded)  # not smoothed
+            if title == "test/accuracy":
+                assert drawn[-1] == runs[name].data.metrics[title]
+    page.wait_for_function(IN_SIGHT, arg=["train/activations", 1000, 3])
+    assert columns(page) == TRIALS
+    slider = page.get_by_role("slider")
     assert seen(slider.bounding_box())
+    assert page.get_by_placeholder("Ask a question").is_visible() == assistant
     slider.focus()
-    chart_page.keyboard.press("ArrowLeft")
-    chart_page.wait_for_function(
-        f"[...document.querySelectorAll('{CARD} img')].every((i) => i.src.includes('step%2B500'))"
-    )
+    for step in (500, 0):
+        page.keyboard.press("ArrowLeft")
+        page.wait_for_function(IN_SIGHT, arg=["train/activations", step, 3])
+    assert page.errors == []
 
 
-def test_the_compare_page_shows_activations_side_by_side(sweep, address, page):
-    client = MlflowClient(f"sqlite:///{sweep[0]}/mlflow.db")
-    experiment = client.get_experiment_by_name("initlab").experiment_id
-    runs = client.search_runs([experiment], "tags.role = 'trial' and tags.sweep = 'sweep'")
-    ids = json.dumps([run.info.run_id for run in runs])
+def test_the_printed_link_shows_descents_and_their_paths(printed, address, page):
+    descents = {f"optimizer={name}" for name in OPTIMIZERS}
+    page.goto(address + printed_link(printed[1]["valley"]))
+    for title in ("f", "x", "y"):
+        page.wait_for_function(LINES, arg=title)
+        found = page.evaluate(LINES, title)
+        assert found["lines"].keys() == descents
+        assert seen(found["box"])
+    page.wait_for_function(IN_SIGHT, arg=["train/path", 40, 3])
+    assert columns(page) == descents
+    assert page.errors == []
+
+
+def test_the_compare_page_shows_activations_side_by_side(address, page, client):
+    experiment, runs = trials(client, "inits")
+    ids = json.dumps([run.info.run_id for run in runs.values()])
     page.set_viewport_size({"width": 1920, "height": 1500})  # or there is no room for the list
+    page.add_init_script(NO_ASSISTANT)
     page.goto(
         f"{address}/#/compare-runs?runs={quote(ids)}&experiments={quote(json.dumps([experiment]))}"
         "&workflowType=machine_learning"
@@ -151,13 +175,13 @@ def test_the_compare_page_shows_activations_side_by_side(sweep, address, page):
 
 
 @pytest.mark.parametrize("width", [360, 1300])
-def test_the_report_shows_all_its_pictures_and_fits_the_window(sweep, page, width):
+def test_the_report_shows_all_its_pictures_and_fits_the_window(printed, page, width):
     messages = []
     page.on("console", lambda message: messages.append(message.text))
     requests = []
     page.on("request", lambda request: requests.append(request.url[:60]))
     page.set_viewport_size({"width": width, "height": 800})
-    page.goto((sweep[0] / "sweep" / "report.html").as_uri())
+    page.goto((printed[0] / "inits" / "report.html").as_uri())
     loaded = page.evaluate("[...document.images].map((image) => image.naturalWidth)")
     assert len(loaded) >= 3
     assert min(loaded) > 100
@@ -167,13 +191,9 @@ def test_the_report_shows_all_its_pictures_and_fits_the_window(sweep, page, widt
     assert messages == []
 
 
-def test_the_summary_run_carries_the_report(sweep):
-    client = MlflowClient(f"sqlite:///{sweep[0]}/mlflow.db")
+def test_the_summary_run_carries_the_report(printed, client):
     experiment = client.get_experiment_by_name("initlab").experiment_id
-    (summary, _) = client.search_runs(
-        [experiment], "tags.role = 'summary'", order_by=["attributes.start_time"]
-    )
-    assert summary.data.tags["sweep"] == "sweep"
+    (summary,) = client.search_runs([experiment], "tags.role = 'summary' and tags.sweep = 'inits'")
     names = {file.path for file in client.list_artifacts(summary.info.run_id)}
     assert {"report.html", "results.csv", "curves.npz"} <= names
-    assert {path.name for path in (sweep[0] / "sweep").iterdir()} >= names
+    assert {path.name for path in (printed[0] / "inits").iterdir()} >= names

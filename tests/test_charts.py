@@ -1,6 +1,5 @@
 """Charts tell settings apart, draw what is there, and cut no name."""
 
-import dataclasses
 import io
 import itertools
 
@@ -344,9 +343,12 @@ HOSTILE = [
 ]
 
 
+LONG = [run(f"{'long_' * 20}={a} {'key_' * 30}={b}", [1]) for a in "xyz" for b in "xy"]
+
+
 def test_no_name_reaches_beyond_the_picture_or_is_read_as_mathematics():
     runs = [run(name, [4, 1], [0.1, 0.5], histograms=histograms()) for name in HOSTILE]
-    for chart in drawn(*runs).values():
+    for chart in [*drawn(*LONG).values(), *drawn(*runs).values()]:
         charts.png(chart.figure)  # the font would warn of letters that it lacks
         width, height = chart.figure.get_size_inches() * charts.DPI
         renderer = FigureCanvasAgg(chart.figure).get_renderer()
@@ -389,7 +391,7 @@ def test_a_picture_is_small_and_its_paper_white():
         content = charts.png(chart.figure)
         assert len(content) < 150_000
         image = Image.open(io.BytesIO(content))
-        assert image.width == charts.WIDTH * charts.DPI
+        assert image.width == round(charts.WIDTH * charts.DPI)
         assert image.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
 
 
@@ -398,6 +400,12 @@ def test_the_alternative_text_of_runs_that_never_finished_says_so():
     assert chart.alt == "training loss over the steps of 1 setting; none finished."
 
 
-def test_styles_are_what_a_ui_can_be_given():
-    style = charts.colors(Comparison([run("init=he")]))[0]
-    assert dataclasses.asdict(style) == {"color": figures.BLUE, "dashes": (), "own": True}
+def test_the_best_setting_is_drawn_over_the_others():
+    chart = drawn(run("init=he", [4, 1]), run("init=std1", [4, 3]), run("init=xavier", [4, 2]))
+    ends = [line.get_ydata()[-1] for line in chart["loss"].figure.axes[0].lines]
+    assert ends == [3, 2, 1]
+
+
+def test_keys_in_letters_that_the_font_lacks_are_drawn():
+    chart = drawn(*(run(f"初期化={a} 学習率={b}", [1]) for a in "xy" for b in "xy"))["heat_map"]
+    assert charts.png(chart.figure)

@@ -65,7 +65,7 @@ HUGE = 1e100
 
 MOST_ROWS, MOST_COLUMNS = 60, 20  # of a heat map
 CELL, WIDE_CELL, CELL_HEIGHT, LOW_CELL = 0.56, 0.95, 0.36, 0.3
-WIDEST_NAME = 1.6  # of a row
+WIDEST_NAME = 1.9  # of a row
 
 BEST = 24  # settings whose histograms are drawn
 ROWS = 8  # of them in one picture
@@ -512,8 +512,9 @@ def cell_words(setting: Setting | None, value: float | None, share: bool) -> lis
 def fill_cell(
     sheet: Sheet, place: tuple[float, float, float, float], words: list[str], fill: Any, best: bool
 ) -> None:
-    """Draw a cell at x, y of a width and a height; a frame marks the best."""
+    """Draw a cell at x, y of a width and a height, with as many words as it has room for."""
     x, y, width, height = place
+    words = words[: round(height / TIGHT)]
     empty = fill == EMPTY
     ink = DIM if empty else INK if np.dot(fill, LUMINANCE) > 0.45 else "white"
     ring = [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]
@@ -542,14 +543,16 @@ def lattice(
     sheet = Sheet(left + width * len(columns) + MARGIN, top + height * len(rows) + 0.1)
 
     sheet.write(MARGIN, 0.18, title, TITLE)
-    sheet.write(middle, TOP + LEADING / 2, across[0], color=DIM, ha="center")
-    sheet.write(left - 0.08, top - LEADING / 2, down[0], color=DIM, ha="right")
+    (key,) = wrapped(across[0], width * len(columns), lines=1)
+    sheet.write(middle, TOP + LEADING / 2, key, color=DIM, ha="center")
+    (key,) = wrapped(down[0], left - 0.2, lines=1)
+    sheet.write(left - 0.08, top - LEADING / 2, key, color=DIM, ha="right")
     for column, words in enumerate(heads):
         for line, text in enumerate(reversed(words)):
             x, y = left + width * (column + 0.5), top - LEADING * (line + 0.5)
             sheet.write(x, y, text, ha="center")
     for row, text in enumerate(rows):
-        shown = wrapped(text, left - 0.2, lines=1)[0]
+        (shown,) = wrapped(text, left - 0.2, lines=1)
         sheet.write(left - 0.08, top + height * (row + 0.5), shown, ha="right")
 
     def place(row: int, column: int) -> tuple[float, float, float, float]:

@@ -37,7 +37,7 @@ TELLING = (
     "seed",
 )
 NUMBERS = {"n", "f", "loss", "train loss", "test accuracy", "seconds"}  # columns of the table
-VERBS = {"killed": "were killed", "running": "are running"}
+VERBS = {"killed": ("was killed", "were killed"), "running": ("is running", "are running")}
 FEW_FAILURES = 10  # that are unfolded
 MOST_ROWS = 40  # of a table that is not scrolled
 MOST_NAMED = 10  # runs whose ids are named in a command
@@ -186,10 +186,13 @@ def answer(comparison: Comparison) -> list[str]:
             sentences.append(f"Verdict: {done[0].word}.")
     broken = Counter(run.outcome for run in comparison.runs if run.outcome != "finished")
     if broken:
-        share = f"{sum(broken.values())} of {counted(len(comparison.runs), 'run')}"
-        parts = [f"{number} {outcome}" for outcome, number in broken.items()]
-        became = next(iter(broken)) if len(broken) == 1 else f"did not finish: {listed(parts)}"
-        sentences.append(f"{share} {VERBS.get(became, became)}.")
+        number, total = sum(broken.values()), len(comparison.runs)
+        share = "The run" if total == 1 else f"{number} of {total} runs"
+        became = f"did not finish: {listed([f'{count} {word}' for word, count in broken.items()])}"
+        if len(broken) == 1:
+            (word,) = broken
+            became = VERBS.get(word, (word, word))[number > 1]
+        sentences.append(f"{share} {became}.")
     return sentences
 
 

@@ -1,0 +1,381 @@
+"""A report can be read without anything else, and its numbers are those of the runs."""
+
+import base64
+import csv
+import io
+import tomllib
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from initlab import charts, report
+from initlab.comparison import Comparison, Curve, Run
+from initlab.config import PROJECT
+
+
+def run(name, loss=None, accuracy=None, outcome="finished", metric="train/loss", **options):
+    """Return a run of the params in its name, which ended with a loss and an accuracy."""
+    params = dict(pair.split("=", 1) for pair in name.split())
+    curves, metrics = {}, {}
+    if loss is not None:
+        values = np.array([4.0, *np.full(100, loss)])
+        curves[metric] = Curve(np.arange(101), values)
+    if accuracy is not None:
+        curves["test/accuracy"] = Curve(np.array([0, 100]), np.array([0.1, accuracy]))
+        metrics["test/accuracy"] = accuracy
+    options = {"verdict": "healthy", "seconds": 1.5} | options
+    return Run(
+        f"id of {name}", name, outcome, params=params, metrics=metrics, curves=curves, **options
+    )
+
+
+HISTOGRAMS = {
+    "steps": np.array([0, 100]),
+    "activations/edges": np.linspace(-1, 1, 21),
+    "activations/counts": np.ones((2, 3, 22), np.int64),
+}
+SEEDS = [
+    run("init=he data=digits seed=0", 0.02, 0.98, histograms=HISTOGRAMS),
+    run("init=he data=digits seed=1", 0.04, 0.96),
+    run("init=std001 data=digits seed=0", 0.5, 0.90),
+    run("init=std001 data=digits seed=1", 0.7, 0.80),
+    run("init=zeros data=digits seed=0", outcome="diverged", reason="diverged at step 37"),
+    run("init=zeros data=digits seed=1", outcome="failed", reason="MemoryError: no room"),
+]
+DESCENTS = [
+    run("model=quadratic optimizer=sgd", 1e-3, metric="f", verdict=""),
+    run("model=quadratic optimizer=adam", 1e-9, metric="f", verdict=""),
+]
+
+
+class Page(HTMLParser):
+    """A page as a reader has it: tags with their attributes, and the text within each."""
+
+    VOID = ("meta", "img", "line", "br")
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.texts, self.open = [], {}, []
+        self.feed(html)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+            self.texts.setdefault(tag, []).append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        for tag in {*self.open}:
+            self.texts[tag][-1] += data
+
+    def all(self, tag):
+        return [attrs for name, attrs in self.tags if name == tag]
+
+
+def page_of(runs, title="sweep 1"):
+    compared = Comparison(runs)
+    return Page(
+        report.page(compared, title, [(c, charts.png(c.figure)) for c in charts.drawn(compared)])
+    )
+
+
+def cells(page):
+    """Return the rows of all tables, the head first."""
+    return [" ".join(row.split()) for row in page.texts["tr"]]
+
+
+def written(runs, folder, title="sweep 1"):
+    return {file.name: file for file in report.write(Comparison(runs), folder, title)}
+
+
+def test_a_report_is_a_page_pictures_a_table_and_curves(tmp_path):
+    found = written(SEEDS, tmp_path / "new" / "folder")
+    assert [*found] == [
+        "report.html", "loss.png", "accuracy.png", "activations.png", "results.csv", "curves.npz"
+    ]  # fmt: skip
+    assert all(file.stat().st_size for file in found.values())
+
+
+def test_the_page_has_all_pictures_in_it_and_needs_nothing_else(tmp_path):
+    found = written(SEEDS, tmp_path)
+    page = Page(found["report.html"].read_text(encoding="utf-8"))
+    pictures = [name for name in found if name.endswith(".png")]
+    assert len(page.all("img")) == len(pictures)
+    for attrs, name in zip(page.all("img"), pictures):
+        kind, _, content = attrs["src"].partition(",")
+        assert kind == "data:image/png;base64"
+        assert base64.b64decode(content) == found[name].read_bytes()
+        assert len(attrs["alt"]) > 30
+        width, height = Image.open(io.BytesIO(found[name].read_bytes())).size
+        assert int(attrs["width"]) / int(attrs["height"]) == pytest.approx(width / height, rel=0.01)
+    assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe", "base", "object"}
+    places = [attrs[key] for _, attrs in page.tags for key in ("src", "href") if key in attrs]
+    assert all(place.startswith("data:") for place in places)
+    (style,) = page.texts["style"]
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_the_page_says_what_it_is_to_those_who_cannot_see_it():
+    page = page_of(SEEDS)
+    assert page.all("html")[0]["lang"] == "en"
+    assert page.texts["h1"] == ["sweep 1"]
+    assert page.texts["title"] == ["sweep 1 · initlab"]
+    labels = {attrs["id"] for attrs in page.all("h2") if "id" in attrs}
+    assert {
+        each["aria-labelledby"]
+        for each in page.all("section")
+        if len(each) and "aria-labelledby" in each
+    } <= labels
+    scopes = [attrs.get("scope") for attrs in page.all("th")]
+    assert scopes.count("row") == 3
+    assert scopes.count("col") == len(scopes) - 3
+
+
+def test_the_table_has_the_best_first_with_mean_and_deviation():
+    assert cells(page_of(SEEDS))[:4] == [
+        "init n train loss test accuracy verdict seconds",
+        "he 2 0.03 ± 0.01 97.0% ± 1.4 healthy 1.5",
+        "std001 2 0.6 ± 0.1 85.0% ± 7.1 healthy 1.5",
+        "zeros 0/2 1 diverged, 1 failed 1.5",
+    ]
+
+
+def test_a_setting_has_its_colour_beside_its_row():
+    compared = Comparison(SEEDS)
+    styles = charts.colors(compared)
+    swatches = [attrs["stroke"] for attrs in page_of(SEEDS).all("line")]
+    assert swatches == [styles[setting.number].color for setting in compared.ranked]
+    grid = [run(f"lr={lr} optimizer={name}", lr) for lr in range(1, 5) for name in ("adam", "sgd")]
+    dashes = ["stroke-dasharray" in attrs for attrs in page_of(grid).all("line")]
+    assert dashes == [False, True] * 4
+
+
+def test_what_did_not_finish_is_told_with_its_reason():
+    page = page_of(SEEDS)
+    assert cells(page)[4:] == [
+        "init=zeros seed=0 diverged at step 37",
+        "init=zeros seed=1 failed: MemoryError: no room",
+    ]
+    assert "2 of 6 runs did not finish: 1 diverged and 1 failed." in page.texts["p"]
+    assert "What did not finish" not in page_of(SEEDS[:4]).texts["h2"]
+
+
+@pytest.mark.parametrize(("count", "unfolded"), [(10, True), (11, False)])
+def test_a_long_list_of_failures_is_folded(count, unfolded):
+    page = page_of([run(f"lr={lr}", outcome="failed") for lr in range(count)])
+    assert [("open" in attrs) for attrs in page.all("details")] == [unfolded]
+
+
+@pytest.mark.parametrize(
+    ("names", "question"),
+    [
+        (["init=he"], "What came of one run?"),
+        (["init=he", "init=xavier"], "How does init change training? 2 settings, 1 run each."),
+        (
+            ["init=he activation=relu lr=1", "init=zeros activation=tanh lr=2"],
+            "How do init, activation and lr change training? 2 settings, 1 run each.",
+        ),
+        (
+            ["init=he seed=0", "init=he seed=1", "init=zeros seed=0"],
+            "How does init change training? 2 settings, 1 to 2 seeds each.",
+        ),
+        (["init=he seed=0", "init=he seed=1"], "How far apart are 2 seeds of one setting?"),
+        (["init=he", "init=he"], "How far apart are 2 runs of one setting?"),
+        ([], "There are no runs."),
+    ],
+)
+def test_the_question_is_what_varies(names, question):
+    assert report.question(Comparison([run(name) for name in names])) == question
+
+
+@pytest.mark.parametrize(
+    ("runs", "sentences"),
+    [
+        (
+            SEEDS[:4],
+            [
+                "init=he came first with a test accuracy of 97.0% ± 1.4, "
+                "init=std001 last with 85.0% ± 7.1."
+            ],
+        ),
+        (
+            DESCENTS,
+            ["optimizer=adam came first with an f of 1e-09, optimizer=sgd last with 0.001."],
+        ),
+        (
+            [run("init=he", 1, 0.98)],
+            ["init=he ended with a test accuracy of 98.0%.", "Verdict: healthy."],
+        ),
+        ([run("init=he", outcome="running")] * 2, ["2 of 2 runs are running."]),
+        ([run("init=he", 0.5, verdict="")], ["init=he ended with a training loss of 0.5."]),
+        (
+            [
+                run("init=he", 0.5, 0.9),
+                run("init=zeros", 1, 0.1),
+                run("init=std1", outcome="diverged"),
+            ],
+            [
+                "init=he came first with a test accuracy of 90.0%, init=zeros last with 10.0%.",
+                "With one run each, small differences may be chance.",
+                "1 of 3 runs diverged.",
+            ],
+        ),
+        ([run("init=he", outcome="killed")], ["The run was killed."]),
+        ([], []),
+    ],
+)
+def test_the_answer_is_the_best_the_worst_and_what_did_not_finish(runs, sentences):
+    assert report.answer(Comparison(runs)) == sentences
+
+
+def test_a_lead_within_the_spread_is_told():
+    near = [run(f"init=xavier data=digits seed={seed}", 0.1, 0.95 + 0.02 * seed) for seed in (0, 1)]
+    said = report.answer(Comparison([*SEEDS[:2], *near]))
+    assert said[1:] == ["Its lead over init=xavier lies within their spreads."]
+    assert len(report.answer(Comparison(SEEDS[:4]))) == 1
+
+
+def test_what_is_the_same_in_all_is_there_and_the_most_telling_first():
+    runs = [run(f"zeta=1 train.steps=100 model=mlp init={init}", 1) for init in ("he", "zeros")]
+    page = page_of(runs)
+    assert page.texts["code"][:2] == ["model=mlp", "train.steps=100"]
+    told = dict(zip(page.texts["dt"], page.texts["dd"], strict=True))
+    assert told == {"zeta": "1", "train.steps": "100", "model": "mlp"}
+
+
+def test_names_from_the_store_are_text_and_not_markup(tmp_path):
+    evil = "<script>alert(1)</script>"
+    runs = [
+        run(f"init={evil} data={evil}", 1, 0.5, reason=evil, histograms=HISTOGRAMS),
+        run(f'init="onload="x data={evil}', 1, 0.4),
+        run(f"init={evil}&amp; data={evil}", outcome="failed", reason=f"{evil}\nmore"),
+    ]
+    html = written(runs, tmp_path, evil)["report.html"].read_text(encoding="utf-8")
+    page = Page(html)
+    assert not page.all("script")
+    assert "<script" not in html
+    assert page.texts["h1"] == [evil]
+    assert any(evil in row for row in page.texts["tr"])
+    assert f"{evil}&amp;" in cells(page)[3]
+    assert not [attrs for _, attrs in page.tags if "onload" in attrs]
+
+
+def test_a_descent_has_no_section_of_what_it_does_not_have():
+    page = page_of(DESCENTS)
+    assert page.texts["h2"] == ["Results, best first", "Value of f"]
+    assert cells(page)[0] == "optimizer f seconds"
+    assert "accuracy" not in " ".join(page.texts["p"])
+
+
+def test_a_page_of_two_keys_has_its_sections_in_order():
+    names = [f"init={init} lr={lr}" for init in ("he", "xavier") for lr in (1, 2)]
+    runs = [run(name, 1, 0.5, histograms=HISTOGRAMS) for name in names]
+    assert page_of([*runs, run("init=he lr=3", outcome="failed")]).texts["h2"] == [
+        "Results, best first",
+        "What did not finish",
+        "Training loss",
+        "Test accuracy",
+        "Test accuracy by lr and init",
+        "Activations",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("title", "runs", "command"),
+    [
+        ("sweep 2026-01-31_12-00-00", SEEDS, "python src/compare.py 2026-01-31_12-00-00"),
+        ("params.init = 'he'", [run("a=1")], "python src/compare.py 'id of a=1'"),
+        ("all of them", [run(f"lr={lr}") for lr in range(11)], ""),
+    ],
+)
+def test_the_footer_tells_how_to_make_it_again(title, runs, command):
+    assert report.command(Comparison(runs), title) == command
+    page = page_of(runs, title)
+    assert (command in page.texts.get("code", [])) == bool(command)
+
+
+EDGES = {
+    "nothing": [],
+    "one run": SEEDS[:1],
+    "none finished": [run("init=he", 1, outcome="killed"), run("init=zeros", outcome="running")],
+    "no curves": [run("init=he"), run("init=zeros")],
+    "descents": DESCENTS,
+    "descents and networks": [*DESCENTS, run("model=mlp init=he", 0.1, 0.9)],
+    "two hundred": [run(f"lr={lr} seed={lr % 2}", 1 + lr, 0.5) for lr in range(200)],
+    "no params": [Run("1", "a b", "finished"), Run("2", "", "failed")],
+    "lengths": [
+        run("init=he", 1),
+        run("init=zeros", 1, 0.3, outcome="diverged"),
+        Run("", "", "finished", curves={"train/loss": Curve(np.array([7]), np.array([2.0]))}),
+    ],
+}
+
+
+@pytest.mark.parametrize("runs", EDGES.values(), ids=EDGES)
+def test_a_report_can_be_written_of_any_runs(runs, tmp_path):
+    found = written(runs, tmp_path)
+    page = Page(found["report.html"].read_text(encoding="utf-8"))
+    assert all(attrs["src"].startswith("data:") and attrs["alt"] for attrs in page.all("img"))
+    with found["results.csv"].open(newline="", encoding="utf-8") as file:
+        assert len([*csv.DictReader(file)]) == len(runs)
+    assert len(np.load(found["curves.npz"])["run_ids"]) == len(runs)
+
+
+def test_results_hold_a_row_a_trial(tmp_path):
+    file = written(SEEDS, tmp_path)["results.csv"]
+    with file.open(newline="", encoding="utf-8") as opened:
+        rows = [*csv.DictReader(opened)]
+    assert [row["run_id"] for row in rows] == [each.run_id for each in Comparison(SEEDS).runs]
+    assert {key: rows[1][key] for key in ("init", "seed", "outcome", "verdict")} == {
+        "init": "he", "seed": "1", "outcome": "finished", "verdict": "healthy"
+    }  # fmt: skip
+    numbers = [float(rows[1][key]) for key in ("train_loss", "test_accuracy", "steps", "seconds")]
+    assert numbers == pytest.approx([0.04, 0.96, 100, 1.5])
+    assert "data" not in rows[0]
+    assert rows[5]["reason"] == "MemoryError: no room"
+    assert rows[5]["train_loss"] == ""
+
+
+def test_results_of_params_of_taken_names_keep_both(tmp_path):
+    runs = [
+        Run("1", "one", "finished", params={"name": "a"}),
+        Run("2", "two", "finished", params={"name": "b"}),
+    ]
+    with written(runs, tmp_path)["results.csv"].open(newline="") as file:
+        rows = [*csv.DictReader(file)]
+    assert [(row["name"], row["params.name"]) for row in rows] == [("one", "a"), ("two", "b")]
+
+
+def test_curves_are_a_row_a_run_on_shared_steps(tmp_path):
+    short = Run("b", "", "diverged", params={"lr": "2"}, curves={
+        "train/loss": Curve(np.array([0, 1, 3]), np.array([4.0, 5.0, 9.0]))
+    })  # fmt: skip
+    long = Run("a", "", "finished", params={"lr": "1"}, curves={
+        "train/loss": Curve(np.arange(3), np.array([4.0, 2.0, 1.0])),
+        "test/accuracy": Curve(np.array([0, 2]), np.array([0.1, 0.9])),
+    })  # fmt: skip
+    data = np.load(written([short, long], tmp_path)["curves.npz"], allow_pickle=False)
+    assert {*data} == {
+        "run_ids", "train/loss", "train/loss/steps", "test/accuracy", "test/accuracy/steps"
+    }  # fmt: skip
+    nan = np.nan
+    assert list(data["run_ids"]) == ["a", "b"]
+    assert list(data["train/loss/steps"]) == [0, 1, 2, 3]
+    np.testing.assert_array_equal(data["train/loss"], [[4, 2, 1, nan], [4, 5, nan, 9]])
+    np.testing.assert_array_equal(data["test/accuracy"], [[0.1, 0.9], [nan, nan]])
+
+
+def test_the_page_is_installed_with_the_package():
+    config = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert report.PAGE.name in config["tool"]["setuptools"]["package-data"]["initlab"]
+    assert report.PAGE.is_file()
