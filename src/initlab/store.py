@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import re
@@ -78,20 +77,13 @@ class Store:
                 if provenance.gone(run.data.tags):
                     self.client.set_terminated(run.info.run_id, "KILLED")
 
-    def keep_view(self, name: str, view: str) -> None:
+    def keep_view(self, key: str, view: str) -> None:
         """Keep a view of the chart page, and let the oldest go where there are too many."""
         with explained(self.uri):
-            self.client.set_experiment_tag(self.experiment_id, f"{views.TAG}{name}", view)
+            self.client.set_experiment_tag(self.experiment_id, f"{views.TAG}{key}", view)
             tags = self.client.get_experiment(self.experiment_id).tags
-            found = {key: text for key, text in tags.items() if ours(key, text)}
-            made = {key: json.loads(text)["createdAt"] for key, text in found.items()}
-            for key in sorted(made, key=made.__getitem__)[: -views.MOST_VIEWS]:
-                self.client.delete_experiment_tag(self.experiment_id, key)
-
-
-def ours(key: str, text: str) -> bool:
-    """Return whether a tag is a view that a sweep has made."""
-    return key.startswith(views.TAG) and text.startswith('{"name": "initlab"')
+            for old in views.outdated(tags):
+                self.client.delete_experiment_tag(self.experiment_id, old)
 
 
 def open_store(uri: str | None, experiment: str, project: Path, create: bool = True) -> Store:

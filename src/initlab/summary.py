@@ -16,7 +16,7 @@ from initlab.tracking import Tracker
 if TYPE_CHECKING:
     from initlab.store import Store
 
-METRICS = ("train/loss", "test/accuracy", "test/loss")
+METRICS = ("train/loss", "test/accuracy")
 VALLEY = ("f", "x", "y")
 
 
@@ -42,11 +42,12 @@ def summarize(
         return
     wanted = views.one_of(run.run_id for run in runs) if taken else views.tagged(sweep)
     image, step = picture(runs) if drawn else (None, 0)
-    view = views.shared_view(wanted, len(runs), metrics(runs), image, step, int(1000 * time.time()))
+    key, now = views.key_of(sweep), int(1000 * time.time())
+    view = views.shared_view(sweep, wanted, len(runs), metrics(runs), image, step, now)
     with explained(store.uri):
         color(store, compared, taken)
-        store.keep_view(sweep, view)
-    console.opened(views.chart_page(store.ui, store.experiment_id, sweep), store.command)
+        store.keep_view(key, view)
+    console.opened(views.chart_page(store.ui, store.experiment_id, key), store.command)
 
 
 def color(store: Store, compared: Comparison, taken: Sequence[str]) -> None:

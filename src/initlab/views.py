@@ -7,7 +7,8 @@ and from nowhere else, so that a sweep has a view of its own.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 from urllib.parse import quote
@@ -25,10 +26,17 @@ SECOND_ROW = {"train/activations": "train/gradients"}
 
 
 def shared_view(
-    runs: str, count: int, metrics: Sequence[str], image: str | None, step: int, when: int
+    name: str,
+    runs: str,
+    count: int,
+    metrics: Sequence[str],
+    image: str | None,
+    step: int,
+    when: int,
 ) -> str:
     """Return the text of the tag that makes a view.
 
+    name     of the view, in the menu
     runs     the filter that selects them, as MLflow reads it
     count    how many they are
     metrics  to be drawn by step, in their order
@@ -52,7 +60,7 @@ def shared_view(
         "compareRunCharts": cards,
         "compareRunSections": sections,
     }
-    view = {"name": "initlab", "createdAt": when, "updatedAt": when, "state": json.dumps(state)}
+    view = {"name": name, "createdAt": when, "updatedAt": when, "state": json.dumps(state)}
     return json.dumps(view)
 
 
@@ -101,6 +109,17 @@ def section(name: str, columns: int, height: int) -> dict[str, Any]:
         "columns": columns,
         "cardHeight": height,
     }
+
+
+def key_of(sweep: str) -> str:
+    """Return the key of the view of a sweep, of letters that a tag may have."""
+    return f"initlab-{re.sub(r'[^a-zA-Z0-9_. -]', '_', sweep)}"
+
+
+def outdated(tags: Mapping[str, str]) -> list[str]:
+    """Return those tags of an experiment that are views of sweeps, and one too many."""
+    views = {name: text for name, text in tags.items() if name.startswith(f"{TAG}initlab-")}
+    return sorted(views, key=lambda name: -int(json.loads(views[name])["createdAt"]))[MOST_VIEWS:]
 
 
 def tagged(sweep: str) -> str:
