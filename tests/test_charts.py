@@ -11,6 +11,12 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from initlab import charts, figures
+from initlab.charts.courses import Course
+from initlab.charts.heat_maps import MOST_COLUMNS, shades
+from initlab.charts.sheets import DPI
+from initlab.charts.strips import BARS, hidden
+from initlab.charts.styles import DASHES, GREY, PALETTE, legend
+from initlab.charts.words import length, wrapped
 from initlab.comparison import Comparison, Curve, Run
 
 
@@ -53,7 +59,7 @@ def words(chart):
 def test_up_to_seven_settings_have_a_colour_each_in_their_order():
     compared = Comparison([run(f"lr={lr}", [8 - lr]) for lr in range(1, 8)])
     styles = charts.colors(compared)
-    assert [style.color for style in styles] == [*charts.PALETTE]
+    assert [style.color for style in styles] == [*PALETTE]
     assert all(style.own and not style.dashes for style in styles)
 
 
@@ -61,11 +67,11 @@ def test_of_more_settings_by_two_keys_one_is_told_by_colours_and_one_by_dashes()
     compared = crossed(5, ["adam", "momentum", "sgd"])
     styles = charts.colors(compared)
     for setting, style in zip(compared.settings, styles, strict=True):
-        assert style.color == charts.PALETTE[int(setting.values["lr"]) - 1]
+        assert style.color == PALETTE[int(setting.values["lr"]) - 1]
         place = ["adam", "momentum", "sgd"].index(setting.values["optimizer"])
-        assert style.dashes == charts.DASHES[place]
+        assert style.dashes == DASHES[place]
     assert len({*styles}) == 15
-    names = [name for name, _ in charts.legend(compared)]
+    names = [name for name, _ in legend(compared)]
     assert names[:6] == ["lr=1", "lr=2", "lr=3", "lr=4", "lr=5", "optimizer=adam"]
 
 
@@ -73,9 +79,9 @@ def test_of_more_settings_by_two_keys_one_is_told_by_colours_and_one_by_dashes()
 def test_of_others_the_best_seven_have_colours_and_the_rest_is_grey(compared):
     styles = charts.colors(compared)
     best = [styles[setting.number] for setting in compared.ranked]
-    assert [style.color for style in best[:7]] == [*charts.PALETTE]
-    assert {(style.color, style.own) for style in best[7:]} == {(charts.GREY, False)}
-    name, style = charts.legend(compared)[-1]
+    assert [style.color for style in best[:7]] == [*PALETTE]
+    assert {(style.color, style.own) for style in best[7:]} == {(GREY, False)}
+    name, style = legend(compared)[-1]
     assert (name, style.own) == (f"{len(styles) - 7} others", False)
 
 
@@ -100,7 +106,7 @@ def lab(color, seen):
 
 @pytest.mark.parametrize("eye", SEEN)
 def test_the_colour_blind_tell_the_colours_from_each_other_and_from_paper(eye):
-    seen = [lab(color, SEEN[eye]) for color in (*charts.PALETTE, "#ffffff")]
+    seen = [lab(color, SEEN[eye]) for color in (*PALETTE, "#ffffff")]
     assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2)) > 12
 
 
@@ -110,7 +116,7 @@ def test_a_setting_has_the_same_colour_in_all_charts():
     found = drawn(*(run(name, [9, ends[name]], [0.1, 0.1 * ends[name]]) for name in names))
     for chart, scale in (("loss", 1), ("accuracy", 0.1)):
         by_color = {color: line.get_ydata()[-1] for color, line in lines(found[chart]).items()}
-        expected = {charts.PALETTE[end - 1].lower(): end * scale for end in ends.values()}
+        expected = {PALETTE[end - 1].lower(): end * scale for end in ends.values()}
         assert by_color == pytest.approx(expected)
 
 
@@ -148,7 +154,7 @@ def test_the_seeds_of_a_setting_are_one_line_and_a_band():
 
 def test_runs_of_one_setting_may_have_steps_of_their_own():
     short, long = run("init=he seed=0", [4, 2]), run("init=he seed=1", [8, 6, 5])
-    course = charts.Course.of(Comparison([short, long]).settings[0], "train/loss")
+    course = Course.of(Comparison([short, long]).settings[0], "train/loss")
     assert list(course.steps) == [0, 1, 2]
     assert list(course.mean) == [6, 4, 5]
 
@@ -235,8 +241,8 @@ def test_a_heat_map_has_a_number_or_a_reason_in_each_cell():
 
 
 def test_the_lighter_a_cell_the_better_it_is():
-    share = charts.shades([0.1, 0.5, 0.9], share=True)
-    loss = charts.shades([1e-3, 1.0], share=False)
+    share = shades([0.1, 0.5, 0.9], share=True)
+    loss = shades([1e-3, 1.0], share=False)
     assert sum(share(0.1)) < sum(share(0.5)) < sum(share(0.9))
     assert sum(loss(1.0)) < sum(loss(0.5)) < sum(loss(1e-3))
 
@@ -245,7 +251,7 @@ def test_a_heat_map_is_of_two_keys_that_fit_a_page():
     assert "heat_map" not in drawn(run("init=he", [1, 2]), run("init=xavier", [1, 2]))
     three = [run(f"a={a} b={b} c={c}", [1]) for a in "xy" for b in "xy" for c in "xy"]
     assert "heat_map" not in drawn(*three)
-    many = charts.MOST_COLUMNS + 1
+    many = MOST_COLUMNS + 1
     assert "heat_map" not in drawn(
         *(run(f"a={a} b={b}", [1]) for a in range(many) for b in range(many))
     )
@@ -276,7 +282,7 @@ def test_a_contact_sheet_has_a_row_a_setting_best_first_and_a_column_a_layer():
     assert len(bars) == 4
     assert len(shapes(chart, LineCollection)) == 8  # where it started, and the foot of each
     counts = better.histograms["activations/counts"][-1, 0]
-    heights = figures.heights(figures.within(counts)) / figures.ROOM * charts.BARS
+    heights = figures.heights(figures.within(counts)) / figures.ROOM * BARS
     corners = bars[0].vertices[:-1, 1]
     np.testing.assert_allclose(corners[0] - corners[1:-1:2], heights)
     assert {bar.vertices[0, 0] for bar in bars[:2]} == {bar.vertices[0, 0] for bar in bars[2:]}
@@ -317,8 +323,8 @@ def test_of_many_settings_the_best_are_shown_in_pictures_of_a_few():
 
 def test_what_a_histogram_hides_is_told():
     edges = np.linspace(0, 4, 5)
-    assert charts.hidden(np.array([0, 60, 20, 10, 5, 5]), edges) == ["60% at 0", "5% beyond"]
-    assert charts.hidden(np.zeros(6, int), edges) == ["not finite"]
+    assert hidden(np.array([0, 60, 20, 10, 5, 5]), edges) == ["60% at 0", "5% beyond"]
+    assert hidden(np.zeros(6, int), edges) == ["not finite"]
 
 
 @pytest.mark.parametrize(
@@ -350,7 +356,7 @@ def test_no_name_reaches_beyond_the_picture_or_is_read_as_mathematics():
     runs = [run(name, [4, 1], [0.1, 0.5], histograms=histograms()) for name in HOSTILE]
     for chart in [*drawn(*LONG).values(), *drawn(*runs).values()]:
         charts.png(chart.figure)  # the font would warn of letters that it lacks
-        width, height = chart.figure.get_size_inches() * charts.DPI
+        width, height = chart.figure.get_size_inches() * DPI
         renderer = FigureCanvasAgg(chart.figure).get_renderer()
         for text in chart.figure.texts:
             box = text.get_window_extent(renderer)
@@ -371,13 +377,13 @@ def test_no_legend_covers_a_curve():
 
 
 def test_a_name_is_broken_between_words_and_cut_after_three_lines():
-    room = charts.length("one two")
-    assert charts.wrapped("one two three", room) == ["one two", "three"]
-    cut = charts.wrapped("one two " * 9, room)
+    room = length("one two")
+    assert wrapped("one two three", room) == ["one two", "three"]
+    cut = wrapped("one two " * 9, room)
     assert len(cut) == 3
     assert cut[2].endswith("…")
-    assert all(charts.length(text) <= room for text in cut)
-    pieces = charts.wrapped("abcdefghijklmnop", room)
+    assert all(length(text) <= room for text in cut)
+    pieces = wrapped("abcdefghijklmnop", room)
     assert "".join(pieces) == "abcdefghijklmnop"
 
 
@@ -391,7 +397,7 @@ def test_a_picture_is_small_and_its_paper_white():
         content = charts.png(chart.figure)
         assert len(content) < 150_000
         image = Image.open(io.BytesIO(content))
-        assert image.width == round(charts.WIDTH * charts.DPI)
+        assert image.width == round(charts.WIDTH * DPI)
         assert image.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
 
 
