@@ -16,7 +16,7 @@ from initlab import console, provenance
 from initlab.checks import UserError
 from initlab.config import PROJECT, ConfigError, register, restore
 from initlab.job import Job
-from initlab.trial import prepare
+from initlab.trial import load, prepare
 
 if TYPE_CHECKING:  # MLflow takes a second to import
     from initlab.reproduction import Finding, Recorded
@@ -59,14 +59,15 @@ def reproduce(run_id: str, uri: str | None = None) -> bool:
     job = Job(recorded.name, recorded.choices, settings, "", Path(), None)
     changed = changes(recorded.tags, provenance.tags(PROJECT))
     with threadpool_limits(config.train.threads, user_api="blas"):
-        work = prepare(config, job)
-        refuse_other_data(recorded.tags, work.data)
-        console.heading(f"run {run_id[:8]}: {recorded.name}")
+        data = load(config, job)
+        refuse_other_data(recorded.tags, data)
+        work = prepare(config, job, data)
+        console.heading(f"run {run_id}: {recorded.name}")
         say([*changed, *contradictions(recorded.params, config, settings)])
         finding = compare(recorded.numbers, console.watch(work.steps, config.train.steps))
     say([str(finding), *remarks(recorded, finding, config.train.steps)])
     if not finding.identical:
-        if work.data and "version.data" not in recorded.tags:
+        if data and "version.data" not in recorded.tags:
             say(["Whether the data were the same was not recorded."])
         if not changed:
             say(["No version has changed since; another processor may round in another way."])

@@ -166,7 +166,7 @@ def test_a_dry_run_tells_the_states_and_starts_nothing(lab, capsys):
     assert lab.run("-m", "init=xavier,he,std001", "sweep.dry_run=true", *TINY) == 0
     lines = capsys.readouterr().out.splitlines()
     assert re.search(r"init=xavier +cached +[0-9a-f]{32}", lines[1])
-    assert re.search(r"init=he +failed before", lines[2])
+    assert re.search(r"init=he +killed before", lines[2])
     assert re.search(r"init=std001 +new", lines[3])
     assert len(lab.runs()) == 2
     assert sorted(lab.outputs.rglob("*")) == before

@@ -14,16 +14,17 @@ from omegaconf import DictConfig, open_dict
 
 
 class CoresLauncher(Launcher):
-    """Runs one job after another in each of `processes` processes; null: one for each core.
+    """Runs one job after another in each of `processes` processes.
 
-    With one, jobs run in the process of the sweep itself. A job that was composed before, to be
-    checked, is not composed again: `composed` has it by its overrides.
+    null stands for as many as there are cores, or for one where that is faster. With one, jobs run
+    in the process of the sweep itself. A job that was composed before, to be checked, is not
+    composed again: `composed` has it by its overrides.
     """
 
     def __init__(self, processes: int | None) -> None:
         from initlab.pool import Pool, cores  # not needed when Hydra looks for plug-ins
 
-        self.pool = Pool(processes or cores())
+        self.pool = Pool(processes or cores(), needed=processes is not None)
         self.composed: dict[tuple[str, ...], DictConfig] = {}
 
     def setup(

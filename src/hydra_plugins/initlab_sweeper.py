@@ -18,9 +18,6 @@ class GridSweeper(BasicSweeper):
         assert self.config is not None
         assert self.launcher is not None
         loader, multirun = self.hydra_context.config_loader, self.config
-        pool = getattr(self.launcher, "pool", None)
-        if pool:
-            pool.warm_up()
         parser = OverridesParser.create(config_loader=loader)
         typed = parser.parse_overrides([*self._parse_config(), *arguments])
         (grid,) = self.split_arguments(typed, None)

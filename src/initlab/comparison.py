@@ -197,14 +197,18 @@ class Comparison:
 
     @cached_property
     def ranked(self) -> list[Setting]:
-        """The settings, best first: by test accuracy, then by loss; failures come last."""
+        """The settings, best first: by test accuracy, then by loss; failures come last.
 
-        def place(setting: Setting) -> tuple[bool, float, float]:
+        Where nothing was trained, by how many runs are healthy.
+        """
+
+        def place(setting: Setting) -> tuple[bool, float, float, int]:
             accuracy, loss = setting.accuracy, setting.loss
             return (
                 not setting.finished,
                 -accuracy.mean if accuracy else 0.0,
                 loss.mean if loss else np.inf,
+                -sum(run.verdict == "healthy" for run in setting.finished),
             )
 
         return sorted(self.settings, key=place)

@@ -277,8 +277,8 @@ def recorded(run_id: str) -> None:
 def opened(page: str, command: str | None) -> None:
     """Say how to open a page of the UI."""
     if command:
-        out.print(Text.assemble(("open  ", "dim"), command), soft_wrap=True)
-    out.print(Text.assemble(("      " if command else "open  ", "dim"), page), soft_wrap=True)
+        out.print(Text.assemble(("serve ", "dim"), command), soft_wrap=True)
+    out.print(Text.assemble(("open  ", "dim"), page), soft_wrap=True)
 
 
 def kept(folder: Path) -> None:

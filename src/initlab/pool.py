@@ -68,11 +68,14 @@ class Worker:
 class Pool:
     """Calls a function in so many processes; with one, in this process.
 
+    needed  whether so many must be, also where one would be faster
+
     `drain` lets no further call begin; `stop` interrupts those under way as well.
     """
 
-    def __init__(self, processes: int) -> None:
+    def __init__(self, processes: int, needed: bool = True) -> None:
         self.processes = processes
+        self.needed = needed
         self.drained = False
         self.stopped = False
         self.busy: dict[Any, tuple[Worker, int]] = {}

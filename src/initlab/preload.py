@@ -2,6 +2,7 @@
 
 import signal
 
-signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends with the process that runs the pool
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, signal.SIG_IGN)  # it ends with the process that runs the pool
 
 from initlab import figures, tracking, trial  # noqa: E402, F401

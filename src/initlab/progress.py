@@ -72,7 +72,8 @@ class SweepProgress:
         else:
             self.failed += 1
         number = f"{self.done + self.failed:>{len(str(self.total))}}/{self.total}"
-        shown = name if len(name) <= self.width else f"{name[: self.width - 1]}…"
+        half = self.width // 2
+        shown = name if len(name) <= self.width else f"{name[: half - 1]}…{name[-half:]}"
         word = result.verdict or result.outcome
         line = Text.assemble((number, "dim"), f"  {shown:<{self.width}}")
         if result.outcome in DONE:
@@ -84,6 +85,7 @@ class SweepProgress:
         else:
             line.append(f"  {result.outcome}", "bold red")
             line.append(f": {result.reason}" if result.reason else "")
+            line.truncate(self.console.width, overflow="ellipsis")
         self.console.print(line, soft_wrap=True)
         self.bar.update(self.task, description=self.words(), completed=self.done + self.failed)
 
@@ -118,6 +120,6 @@ def plan(rows: Sequence[tuple[str, str, str]]) -> None:
     for title, justify in (("", "right"), ("trial", "left"), ("state", "left"), ("run", "left")):
         table.add_column(title, justify=justify)  # type: ignore[arg-type]
     for number, (name, state, run) in enumerate(rows, 1):
-        style = {"cached": "dim", "failed before": "yellow"}.get(state, "")
+        style = {"cached": "dim", "new": ""}.get(state, "yellow")
         table.add_row(str(number), Text(name), Text(state, style), Text(run, "dim"))
     Console(highlight=False).print(table)

@@ -172,7 +172,10 @@ def answer(comparison: Comparison) -> list[str]:
     """Return what came of the runs, in sentences: the best, the worst, what did not finish."""
     done = [setting for setting in comparison.ranked if setting.finished]
     sentences = []
-    if len(done) > 1:
+    if not any(setting.accuracy or setting.loss for setting in done):
+        if done:
+            sentences.append("Nothing was trained, so there are verdicts alone.")
+    elif len(done) > 1:
         best, worst = done[0], done[-1]
         (measure, first), (other, last) = result(best), result(worst)
         last = last if other == measure else f"{other} {last}".strip()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from initlab import charts, console, provenance, report, views
 from initlab.comparison import Comparison, Run
 from initlab.config import PROJECT
+from initlab.record import RECENT
 from initlab.store import explained
 from initlab.tracking import Tracker
 
@@ -32,6 +33,8 @@ def summarize(
     """
     sweep = folder.name
     console.results(compared)
+    if any("train/loss" in run.curves for run in compared.runs):
+        console.out.print(f"train loss: mean of the last {RECENT} batches", style="dim")
     files = report.write(compared, folder, f"sweep {sweep}")
     tags = provenance.tags(PROJECT) | provenance.process() | {"role": "summary", "sweep": sweep}
     with Tracker(store, f"summary of {sweep}", {}, tags) as tracker:

@@ -39,13 +39,11 @@ class Work:
     """A training that is ready to begin.
 
     steps       to be taken one by one; each moves `parameters`
-    data        None where there are none
     notes       what is worth saying of how it was made ready
     """
 
     steps: Iterator[Step]
     parameters: Parameters
-    data: Data | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -89,16 +87,18 @@ def train(config: Config, job: Job) -> Result:
     had or do not go with the config. A trial of a sweep is recorded even so, as FAILED.
     """
     with threadpool_limits(config.train.threads, user_api="blas"):
+        data = None
         try:
-            work = prepare(config, job)
+            data = load(config, job)
+            work = prepare(config, job, data)
         except Exception:
             if job.sweep and config.tracking.enabled:
-                with make_tracker(config, job):
+                with make_tracker(config, job, data):
                     raise
             raise
         initial = work.parameters.copy()
         record = Record(job.name, work.notes, config.tracking.pictures)
-        tracker = make_tracker(config, job, work.data) if config.tracking.enabled else None
+        tracker = make_tracker(config, job, data) if config.tracking.enabled else None
         if not gc.get_freeze_count():
             # MLflow makes many small objects, and Python would search all that was ever imported
             # for garbage each time, which doubles what recording costs.
@@ -134,9 +134,8 @@ def train(config: Config, job: Job) -> Result:
     return Result(outcome, verdict.word if verdict else "", "", accuracy, seconds)
 
 
-def prepare(config: Config, job: Job) -> Work:
-    """Load the data, draw the weights, and return the training."""
-    data = load(config, job)
+def prepare(config: Config, job: Job, data: Data | None) -> Work:
+    """Draw the weights and return the training on what `load` returned."""
     init_stream, batch_stream, _, dropout_stream = streams(config)
     train, optimizer, schedule = config.train, config.optimizer, config.schedule
     if isinstance(config.model, Quadratic):
@@ -161,7 +160,7 @@ def prepare(config: Config, job: Job) -> Work:
         gain = vars(config.init)["gain"]
         notes.append(f"init.gain=auto is {gain:.4g} for {job.choices['activation']}")
     steps = fit(network, optimizer, schedule, data, train, batch_stream)
-    return Work(steps, network.parameters, data, notes)
+    return Work(steps, network.parameters, notes)
 
 
 def streams(config: Config) -> list[np.random.Generator]:
@@ -224,7 +223,7 @@ def setting(config: Config, job: Job) -> Setting:
     )
 
 
-def make_tracker(config: Config, job: Job, data: Data | None = None) -> Tracker:
+def make_tracker(config: Config, job: Job, data: Data | None) -> Tracker:
     """Return the run's record in a store that has been tried; `with` opens it."""
     from initlab.store import open_store
     from initlab.tracking import Tracker

@@ -49,7 +49,7 @@ def told(shown: Sequence[tuple[Setting, Run]], count: int) -> str:
     several = any(len(setting.runs) > 1 for setting, _ in shown)
     deep = any(len(chosen(run)) < run.histograms["activations/counts"].shape[1] for _, run in shown)
     caption = (
-        "Filled: at the end; line: at the start." if started else "",
+        "Filled: at the last step recorded; line: at the start." if started else "",
         "Each is as high as its room; a bin that towers over the others is cut.",
         "Of a setting of several runs, the first is shown." if several else "",
         f"Of a deep network, {figures.MOST_LAYERS} layers are shown." if deep else "",

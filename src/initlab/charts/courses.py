@@ -96,6 +96,7 @@ def scale_of(found: Sequence[Course], metric: str) -> Scale:
     done = [run for run in runs if run.outcome == "finished"]
     starts = [run.curves[metric].values[0] for run in done or runs]
     ends = [value for each in found for value in each.high[-1:]]
+    ends = [value for value in ends if value <= BEYOND * max(starts)]  # or one would hide the rest
     most = BEYOND * min(float(max(starts + ends)), HUGE)
     return Scale.of(values_of(found), most if most > 0 else math.inf)
 
@@ -105,9 +106,9 @@ def covered(found: Sequence[Course], scale: Scale) -> str:
     lines = [each for each in found if each.mean.size]
     words = []
     for place, course in enumerate(lines):
-        own = scale.heights(course.mean)
+        own = scale.heights(scale.near(course.mean))
         for better in lines[:place]:
-            other = np.interp(course.steps, better.steps, scale.heights(better.mean))
+            other = np.interp(course.steps, better.steps, scale.heights(scale.near(better.mean)))
             if np.abs(own - other).max() < ALIKE:
                 words.append(f"{course.setting.name} lies behind {better.setting.name}.")
                 break
