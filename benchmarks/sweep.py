@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
@@ -47,10 +48,11 @@ def composed(settings: list[str]) -> tuple[object, Job]:
     return config, job
 
 
-def processor(settings: list[str], seed: int) -> tuple[float, float]:
+def processor(settings: list[str], seed: int, folder: Path) -> tuple[float, float]:
     """Return the processor seconds of composing one trial, and of running it."""
     start = time.process_time()
     config, job = composed([*settings, f"seed={seed}"])
+    job = replace(job, folder=folder)
     middle = time.process_time()
     with contextlib.redirect_stdout(io.StringIO()):
         train(config, job)
@@ -61,14 +63,14 @@ def parts(settings: list[str], folder: Path) -> dict[str, float]:
     """Return the median processor seconds of each part of a trial."""
     store = f"tracking.uri=sqlite:///{folder / 'parts.db'}"
     kinds = {
-        "train": ["tracking.enabled=false", "tracking.pictures=false", f"hydra.run.dir={folder}"],
+        "train": ["tracking.enabled=false", "tracking.pictures=false"],
         "record": [store, "tracking.pictures=false"],
         "pictures": [store],
     }
     times: dict[str, list[tuple[float, float]]] = {kind: [] for kind in kinds}
     for seed in range(REPEATS + 1):
         for kind, changed in kinds.items():
-            times[kind].append(processor([*settings, *changed], seed))
+            times[kind].append(processor([*settings, *changed], seed, folder))
     found = {kind: statistics.median(run for _, run in pairs[1:]) for kind, pairs in times.items()}
     return {
         "compose": statistics.median(before for pairs in times.values() for before, _ in pairs[1:]),
