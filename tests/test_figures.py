@@ -6,6 +6,8 @@ import io
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.patches import StepPatch
+from matplotlib.text import Text
 from PIL import Image
 
 from initlab import figures
@@ -32,38 +34,58 @@ HE, TINY, HUGE = VarianceScaling(2.0), Normal(0.01), Normal(30.0)
 
 @pytest.mark.parametrize("quantity", ["activations", "gradients", "weights"])
 def test_a_picture_is_square(quantity):
-    assert figures.pixels(figures.distributions(quantity, snapshot(HE))).shape == (480, 480, 3)
+    assert figures.distributions(quantity, snapshot(HE)).size == (480, 480)
 
 
 @pytest.mark.parametrize("quantity", ["activations", "gradients", "weights"])
 def test_runs_of_different_inits_share_the_axis(quantity):
-    limits = {
-        figures.distributions(quantity, snapshot(init)).axes[0].get_xlim()
-        for init in (HE, TINY, HUGE, Constant(0.0))
-    }
-    assert len(limits) == 1
+    figures.stage_of.cache_clear()
+    for init in (HE, TINY, HUGE, Constant(0.0)):
+        figures.distributions(quantity, snapshot(init))
+    assert figures.stage_of.cache_info().misses == 1
 
 
-def texts(figure):
-    return [text.get_text() for text in figure.axes[0].texts]
+def drawn(kind, quantity, now, start=None):
+    return [mark for mark in figures.marks(quantity, now, start) if isinstance(mark, kind)]
+
+
+def texts(quantity, now):
+    return [text.get_text() for text in drawn(Text, quantity, now)]
+
+
+def test_a_picture_is_the_same_whatever_was_drawn_before():
+    now, start = snapshot(HE, step=9), snapshot(TINY)
+    figures.stage_of.cache_clear()
+    first = figures.distributions("activations", now, start, "init=he")
+    assert figures.distributions("activations", snapshot(HUGE), name="init=std1") != first
+    assert figures.distributions("activations", now, start, "init=he") == first
+
+
+def test_name_and_step_of_a_picture_are_drawn():
+    now, start = snapshot(HE, step=9), snapshot(HE)
+    pictures = [
+        figures.distributions("activations", now, name="a"),
+        figures.distributions("activations", now, name="b"),
+        figures.distributions("activations", start, name="a"),
+        figures.distributions("activations", now, start, name="a"),
+    ]
+    assert len({picture.tobytes() for picture in pictures}) == 4
 
 
 def test_what_lies_beyond_the_axis_is_told():
-    assert all("beyond" in text for text in texts(figures.distributions("weights", snapshot(HUGE))))
-    assert not any("beyond" in t for t in texts(figures.distributions("weights", snapshot(TINY))))
+    assert all("beyond" in text for text in texts("weights", snapshot(HUGE)))
+    assert not any("beyond" in text for text in texts("weights", snapshot(TINY)))
 
 
 def test_zero_gradients_are_told():
-    text = texts(figures.distributions("gradients", snapshot(HE)))[0]
-    assert "43% below" in text
-    tanh = figures.distributions("gradients", snapshot(VarianceScaling(1.0), Tanh()))
-    assert not any("below" in text for text in texts(tanh))
+    assert "43% below" in texts("gradients", snapshot(HE))[0]
+    tanh = snapshot(VarianceScaling(1.0), Tanh())
+    assert not any("below" in text for text in texts("gradients", tanh))
 
 
 def test_layers_stand_from_top_to_bottom_with_their_std():
     shot = snapshot(HE)
-    figure = figures.distributions("weights", shot)
-    words = sorted(figure.axes[0].texts, key=lambda text: -text.get_position()[1])
+    words = sorted(drawn(Text, "weights", shot), key=lambda text: -text.get_position()[1])
     names = [text.get_text().partition(":")[0] for text in words]
     assert names == ["layer 1", "layer 2", "layer 3", "output"]
     for text, std in zip(words, shot.statistics["weight_std"], strict=True):
@@ -71,22 +93,25 @@ def test_layers_stand_from_top_to_bottom_with_their_std():
 
 
 def test_a_deep_network_shows_its_first_and_last_layer_among_few():
-    figure = figures.distributions("activations", snapshot(HE, hidden=[20] * 30))
-    names = [text.partition(":")[0] for text in texts(figure)]
+    names = [
+        text.partition(":")[0] for text in texts("activations", snapshot(HE, hidden=[20] * 30))
+    ]
     assert len(names) == 6
     assert {"layer 1", "layer 30"} <= set(names)
 
 
 def test_the_start_is_drawn_over_the_end():
-    alone = figures.distributions("activations", snapshot(HE, step=9))
-    both = figures.distributions("activations", snapshot(HE, step=9), snapshot(TINY))
-    assert len(both.axes[0].patches) == 2 * len(alone.axes[0].patches)
-    assert both.axes[0].get_title() == "activations at step 9 (line: step 0)"
+    now, start = snapshot(HE, step=9), snapshot(TINY)
+    bars, *_ = drawn(StepPatch, "activations", now)
+    alone, outline, *_ = drawn(StepPatch, "activations", now, start)
+    same, *_ = drawn(StepPatch, "activations", start)
+    assert np.array_equal(bars.get_data().values, alone.get_data().values)
+    assert np.array_equal(same.get_data().values, outline.get_data().values)
+    assert (alone.get_fill(), outline.get_fill()) == (True, False)
 
 
 def test_bars_of_a_layer_stay_in_its_room():
-    figure = figures.distributions("activations", snapshot(HE))
-    for place, bars in enumerate(figure.axes[0].patches):
+    for place, bars in enumerate(drawn(StepPatch, "activations", snapshot(HE))):
         heights = bars.get_data().values
         assert place <= heights.min()
         assert heights.max() == pytest.approx(place + figures.ROOM)
@@ -96,7 +121,7 @@ def test_a_network_that_has_overflown_is_still_drawn():
     shot = snapshot(Normal(1e30))
     assert not np.isfinite(shot.statistics["unit_std"]).all()
     for quantity in shot.histograms:
-        assert figures.pixels(figures.distributions(quantity, shot)).shape[0] == 480
+        assert figures.distributions(quantity, shot).size == (480, 480)
 
 
 def steps(losses, **evaluation):
@@ -120,14 +145,14 @@ def test_the_loss_of_every_step_is_drawn_until_it_diverges():
 
 def test_the_name_of_the_run_stands_above_and_a_long_one_is_cut():
     for name, shown in {"init=he": "init=he", "x" * 60: "x" * figures.LONGEST + "…"}.items():
-        figure = figures.distributions("weights", snapshot(HE), name=name)
+        figure = figures.loss_curves([], name)
         assert [text.get_text() for text in figure.texts] == [shown]
 
 
 def test_a_run_without_steps_is_drawn():
     only = dataclasses.replace(steps([None])[0])
     figure = figures.loss_curves([only])
-    assert Image.open(io.BytesIO(figures.png(figure))).size == (480, 480)
+    assert Image.open(io.BytesIO(figures.png(figures.image(figure)))).size == (480, 480)
 
 
 def halving(start, count=5):
@@ -156,7 +181,7 @@ def test_paths_from_one_start_share_their_axes(start, ends):
 
 def test_a_descent_that_left_all_numbers_is_still_drawn():
     points = [(-7.0, 2.0), (1e30, -1e300), (np.inf, np.nan)]
-    assert figures.pixels(figures.descent(points)).shape == (480, 480, 3)
+    assert figures.image(figures.descent(points)).size == (480, 480)
 
 
 def test_gradients_that_exploded_are_not_told_as_small():
@@ -164,14 +189,12 @@ def test_gradients_that_exploded_are_not_told_as_small():
     counts = now.histograms["gradients"].counts
     assert counts[0, -1] > counts[0, 0]
     share = counts[0, -1] / counts[0].sum()
-    assert f"{share:.0%} above" in texts(figures.distributions("gradients", now))[-1]
+    assert f"{share:.0%} above" in texts("gradients", now)[-1]
 
 
 def test_values_at_the_end_of_the_axis_are_told_there():
     now = snapshot(Normal(30.0), HardTanh())
-    (text,) = [
-        text for text in texts(figures.distributions("activations", now)) if "layer 1" in text
-    ]
+    (text,) = [text for text in texts("activations", now) if "layer 1" in text]
     assert " at 1" in text or " at -1" in text
 
 

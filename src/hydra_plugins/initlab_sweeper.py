@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+from hydra._internal.config_loader_impl import get_overrides_dirname
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig
 
 
 class GridSweeper(BasicSweeper):
@@ -17,18 +24,55 @@ class GridSweeper(BasicSweeper):
         assert self.hydra_context is not None
         assert self.config is not None
         assert self.launcher is not None
-        loader, multirun = self.hydra_context.config_loader, self.config
+        loader = self.hydra_context.config_loader
         parser = OverridesParser.create(config_loader=loader)
         typed = parser.parse_overrides([*self._parse_config(), *arguments])
         (grid,) = self.split_arguments(typed, None)
-        status = sweep.run(
-            grid,
-            lambda overrides: loader.load_sweep_config(multirun, list(overrides)),
-            self.launcher,
-            multirun,
-        )
+        status = sweep.run(grid, Composer(loader, self.config), self.launcher, self.config)
         if status:
             raise SystemExit(status)
+
+
+class Composer:
+    """Composes the trials of a sweep as Hydra does, and several times as fast.
+
+    Hydra reads and merges all files for each trial. Here that is done once for each choice of
+    options; the plain values of a trial are then put into a copy.
+    """
+
+    def __init__(self, loader: Any, multirun: DictConfig) -> None:
+        self.loader = loader
+        self.multirun = multirun
+        self.parser = OverridesParser.create()
+        self.begun: dict[tuple[str, ...], DictConfig] = {}
+
+    def __call__(self, overrides: Sequence[str]) -> DictConfig:
+        """Return the config of a trial; raises `HydraException` if it cannot be composed."""
+        parsed = self.parser.parse_overrides(list(overrides))
+        values = [override for override in parsed if self.is_value(override)]
+        first = [text for text, one in zip(overrides, parsed) if one not in values]
+        if tuple(first) not in self.begun:
+            self.begun[tuple(first)] = self.loader.load_sweep_config(self.multirun, first)
+        config: DictConfig = copy.deepcopy(self.begun[tuple(first)])
+        self.loader._apply_overrides_to_config(values, config)
+        hydra = config.hydra
+        task = [override for override in parsed if not override.is_hydra_override()]
+        hydra.overrides.task = [override.input_line for override in task]
+        hydra.overrides.hydra = [
+            *self.multirun.hydra.overrides.hydra,
+            *(override.input_line for override in parsed if override.is_hydra_override()),
+        ]
+        hydra.job.override_dirname = get_overrides_dirname(
+            task, **hydra.job.config.override_dirname
+        )
+        return config
+
+    def is_value(self, override: Override) -> bool:
+        """Tell whether an override sets a plain value, which changes nothing else of the config."""
+        key = override.key_or_group
+        if override.is_hydra_override():
+            return key == "hydra.job.name"
+        return override.package is None and not self.loader.repository.group_exists(key)
 
 
 ConfigStore.instance().store(

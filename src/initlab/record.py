@@ -6,7 +6,7 @@ import csv
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from initlab.diagnostics import Snapshot
 from initlab.network import Parameters
 from initlab.training import Evaluation, Step
 from initlab.verdict import Setting, Verdict, judge
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 RECENT = 100  # steps over which the last training loss is averaged
 
@@ -54,10 +57,12 @@ class Record:
         self.notes = notes
         self.drawn = drawn
         self.steps: list[Step] = []
+        self.pictures: dict[str, Image] = {}  # drawn since the last step
 
     def add(self, step: Step) -> None:
         """Take the next step."""
         self.steps.append(step)
+        self.pictures.clear()
 
     @property
     def diverged_step(self) -> int | None:
@@ -95,8 +100,10 @@ class Record:
     def save(self, folder: Path, initial: Parameters, final: Parameters) -> None:
         """Write the pictures, histograms.npz and weights.npz into `folder`."""
         if self.drawn:
-            for name, picture in self.pictures():
-                (folder / name).write_bytes(picture)
+            from initlab import figures  # Matplotlib takes time to import
+
+            for what in self.drawable:
+                (folder / f"{what}.png").write_bytes(figures.png(self.picture(what)))
         weights = {f"initial/{name}": array for name, array in initial.arrays().items()}
         weights |= {f"final/{name}": array for name, array in final.arrays().items()}
         np.savez(folder / "weights.npz", allow_pickle=False, **weights)
@@ -111,20 +118,28 @@ class Record:
             for step in self.steps:
                 writer.writerows([step.number, *metric] for metric in metrics(step))
 
-    def pictures(self) -> Iterator[tuple[str, bytes]]:
-        """Yield the file name and the bytes of each picture that there is something for."""
-        from initlab import figures  # Matplotlib takes time to import
+    @property
+    def drawable(self) -> list[str]:
+        """What there is a picture of: activations, gradients, weights, loss, path."""
+        found = [*self.snapshots[-1].histograms] if self.snapshots else []
+        return found + ["loss"] * bool(self.evaluation) + ["path"] * bool(self.points)
 
-        if self.snapshots:
-            start, now = self.snapshots[0], self.snapshots[-1]
-            for quantity in now.histograms:
-                before = start if now is not start else None
-                picture = figures.distributions(quantity, now, before, self.name)
-                yield f"{quantity}.png", figures.png(picture)
-        if self.evaluation:
-            yield "loss.png", figures.png(figures.loss_curves(self.steps, self.name))
-        if self.points:
-            yield "path.png", figures.png(figures.descent(self.points, self.name))
+    def picture(self, what: str) -> Image:
+        """Return the picture of something drawable as it is now, which is drawn once."""
+        if what not in self.pictures:
+            self.pictures[what] = self.draw(what)
+        return self.pictures[what]
+
+    def draw(self, what: str) -> Image:
+        """Draw something; distributions with those of the start as an outline."""
+        from initlab import figures
+
+        if what == "loss":
+            return figures.image(figures.loss_curves(self.steps, self.name))
+        if what == "path":
+            return figures.image(figures.descent(self.points, self.name))
+        start, now = self.snapshots[0], self.snapshots[-1]
+        return figures.distributions(what, now, start if now is not start else None, self.name)
 
     def histograms(self) -> dict[str, NDArray[Any]]:
         """Return steps (S,) and, for each quantity, edges (K+1,) and counts (S, L, K+2)."""

@@ -13,9 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
-import numpy as np
 from mlflow.entities import Metric, Param, RunTag
-from numpy.typing import NDArray
+from PIL.Image import Image
 
 from initlab.checks import told
 from initlab.record import metrics
@@ -77,8 +76,8 @@ class Tracker:
         self.pending.clear()
         self.flushed = time.time()
 
-    def log_image(self, key: str, image: NDArray[np.uint8], step: int) -> None:
-        """Log a picture (height, width, 3) that the chart page shows by step."""
+    def log_image(self, key: str, image: Image, step: int) -> None:
+        """Log a picture that the chart page shows by step."""
         with self.talking():
             self.client.log_image(self.run_id, image, key=key, step=step, synchronous=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import tempfile
 import time
@@ -20,7 +21,6 @@ from initlab.batches import Rows
 from initlab.checks import told
 from initlab.config import GROUPS, PROJECT, Config, ConfigError, named, options
 from initlab.data import Data
-from initlab.diagnostics import Snapshot
 from initlab.job import Job
 from initlab.models import NetworkModel
 from initlab.network import Parameters
@@ -99,10 +99,7 @@ def train(config: Config, job: Job) -> Result:
         initial = work.parameters.copy()
         record = Record(job.name, work.notes, config.tracking.pictures)
         tracker = make_tracker(config, job, data) if config.tracking.enabled else None
-        if not gc.get_freeze_count():
-            # MLflow makes many small objects, and Python would search all that was ever imported
-            # for garbage each time, which doubles what recording costs.
-            gc.freeze()
+        freeze()
         console.heading(job.name)
         started = time.perf_counter()
 
@@ -114,8 +111,8 @@ def train(config: Config, job: Job) -> Result:
                     record.add(step)
                     if tracker:
                         tracker.log(step)
-                        if step.snapshot and record.drawn:
-                            show(step.snapshot, tracker)
+                        if step.snapshot:
+                            show(record, tracker, "activations", "gradients")
             finally:
                 seconds = time.perf_counter() - started
                 with undisturbed():
@@ -132,6 +129,15 @@ def train(config: Config, job: Job) -> Result:
         console.kept(job.folder)
     accuracy = record.evaluation.test_accuracy if record.evaluation else None
     return Result(outcome, verdict.word if verdict else "", "", accuracy, seconds)
+
+
+@functools.cache
+def freeze() -> None:
+    """Take all that was imported out of the search for garbage, once.
+
+    MLflow makes many small objects, and each search would double what recording costs.
+    """
+    gc.freeze()
 
 
 def prepare(config: Config, job: Job, data: Data | None) -> Work:
@@ -254,22 +260,11 @@ def plain(value: Any) -> str:
     return names[value] if value is None or isinstance(value, bool) else str(value)
 
 
-def show(snapshot: Snapshot, tracker: Tracker) -> None:
-    """Draw the distributions of a step for the slider of the chart page."""
-    from initlab import figures  # Matplotlib takes time to import
-
-    for quantity in ("activations", "gradients"):
-        if quantity in snapshot.histograms:
-            figure = figures.distributions(quantity, snapshot)
-            tracker.log_image(f"train/{quantity}", figures.pixels(figure), snapshot.step)
-
-
-def show_path(record: Record, tracker: Tracker) -> None:
-    """Draw the whole descent for the chart page."""
-    from initlab import figures
-
-    figure = figures.descent(record.points)
-    tracker.log_image("train/path", figures.pixels(figure), record.steps[-1].number)
+def show(record: Record, tracker: Tracker, *whats: str) -> None:
+    """Log pictures as they are now for the slider of the chart page."""
+    for what in whats:
+        if record.drawn and what in record.drawable:
+            tracker.log_image(f"train/{what}", record.picture(what), record.steps[-1].number)
 
 
 def keep(
@@ -281,8 +276,7 @@ def keep(
             record.save(Path(scratch), initial, final)
             try:
                 tracker.flush()
-                if record.points and record.drawn:
-                    show_path(record, tracker)
+                show(record, tracker, "path")
                 tracker.log_files(sorted(Path(scratch).iterdir()))
             except Exception:
                 leave(record, job, initial, final)

@@ -30,7 +30,7 @@ class Chart:
 
 def png(figure: Figure) -> bytes:
     """Return a figure as the bytes of a PNG file of 256 colours, a quarter of what all take."""
-    image = Image.fromarray(figures.pixels(figure)).quantize(256, Image.Quantize.FASTOCTREE)
+    image = figures.image(figure).quantize(256, Image.Quantize.FASTOCTREE)
     levels = image.getpalette() or []
     image.putpalette([255 if level == 254 else level for level in levels])  # white is white
     buffer = io.BytesIO()
