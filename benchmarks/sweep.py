@@ -22,37 +22,29 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
-from omegaconf import open_dict
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
 
 SRC = Path(__file__).resolve().parents[1] / "src"
 sys.path.insert(0, str(SRC))
 
+from hydra_plugins.initlab_sweeper import Composer  # noqa: E402
 from initlab import figures, store  # noqa: E402, F401  (imported before the clock starts)
-from initlab.config import PROJECT, build, register  # noqa: E402
+from initlab.config import PROJECT, register  # noqa: E402
 from initlab.job import Job  # noqa: E402
-from initlab.trial import fingerprint, load, train  # noqa: E402
+from initlab.sweep import check  # noqa: E402
+from initlab.trial import train  # noqa: E402
 
 DEFAULTS = ["train.steps=50"]
 REPEATS = 15
 
 
-def composed(settings: list[str]) -> tuple[object, Job]:
-    """Do what a sweep does with a trial before it starts it."""
-    whole = compose("config", settings, return_hydra_config=True)
-    task = whole.copy()
-    with open_dict(task):
-        del task["hydra"]
-    config, job = build(task), Job.of(task, whole.hydra)
-    fingerprint(config, job, load(config, job))
-    return config, job
-
-
-def processor(settings: list[str], seed: int, folder: Path) -> tuple[float, float]:
-    """Return the processor seconds of composing one trial, and of running it."""
+def processor(compose: Composer, settings: list[str], folder: Path) -> tuple[float, float]:
+    """Return the processor seconds of composing and checking one trial, and of running it."""
     start = time.process_time()
-    config, job = composed([*settings, f"seed={seed}"])
-    job = replace(job, folder=folder)
+    trial = check("", settings, compose)
+    config, job = trial.config, replace(Job.of(trial.composed, trial.composed.hydra), folder=folder)
     middle = time.process_time()
     with contextlib.redirect_stdout(io.StringIO()):
         train(config, job)
@@ -68,9 +60,12 @@ def parts(settings: list[str], folder: Path) -> dict[str, float]:
         "pictures": [store],
     }
     times: dict[str, list[tuple[float, float]]] = {kind: [] for kind in kinds}
+    loader = GlobalHydra.instance().config_loader()
+    multirun = loader.load_configuration("config", settings, run_mode=RunMode.MULTIRUN)
+    composer = Composer(loader, multirun)
     for seed in range(REPEATS + 1):
         for kind, changed in kinds.items():
-            times[kind].append(processor([*settings, *changed], seed, folder))
+            times[kind].append(processor(composer, [*settings, *changed, f"seed={seed}"], folder))
     found = {kind: statistics.median(run for _, run in pairs[1:]) for kind, pairs in times.items()}
     return {
         "compose": statistics.median(before for pairs in times.values() for before, _ in pairs[1:]),

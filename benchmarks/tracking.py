@@ -15,17 +15,18 @@ import statistics
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf, open_dict
 
 SRC = Path(__file__).resolve().parents[1] / "src"
 sys.path.insert(0, str(SRC))
 
 import train  # noqa: E402
 from initlab import figures, tracking  # noqa: E402, F401  (imported before the clock starts)
-from initlab.config import GROUPS, PROJECT, build, flatten  # noqa: E402
+from initlab.config import PROJECT, build  # noqa: E402
+from initlab.job import Job  # noqa: E402
 
 DEFAULTS = ["data=mnist", "train.steps=10000"]
 
@@ -33,18 +34,7 @@ DEFAULTS = ["data=mnist", "train.steps=10000"]
 def seconds(settings: list[str], folder: Path) -> tuple[float, float]:
     """Train once; return wall-clock and processor time from the config to the closed run."""
     composed = compose("config", settings, return_hydra_config=True)
-    choices = {group: str(composed.hydra.runtime.choices[group]) for group in GROUPS}
-    with open_dict(composed):
-        del composed["hydra"]
-    content = OmegaConf.to_container(composed, resolve=True)
-    job = train.Job(
-        name="benchmark",
-        choices=choices,
-        settings=dict(flatten(content)),
-        yaml=OmegaConf.to_yaml(composed),
-        folder=folder,
-        sweep=None,
-    )
+    job = replace(Job.of(composed, composed.hydra), name="benchmark", folder=folder)
     config = build(composed)
     wall, processor = time.perf_counter(), time.process_time()
     with contextlib.redirect_stdout(io.StringIO()):

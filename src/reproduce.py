@@ -53,17 +53,17 @@ def reproduce(run_id: str, uri: str | None = None) -> bool:
     with console.out.status("reading"):
         recorded = fetch(uri, run_id, PROJECT)
     try:
-        config, settings = restore(recorded.choices, recorded.config)
+        config, plain = restore(recorded.choices, recorded.config)
     except ConfigError as error:
         raise ConfigError(f"run {run_id} cannot be run again: {error}") from error
-    job = Job(recorded.name, recorded.choices, settings, "", Path(), None)
+    job = Job(recorded.name, recorded.choices, plain, Path(), None)
     changed = changes(recorded.tags, provenance.tags(PROJECT))
     with threadpool_limits(config.train.threads, user_api="blas"):
         data = load(config, job)
         refuse_other_data(recorded.tags, data)
         work = prepare(config, job, data)
         console.heading(f"run {run_id}: {recorded.name}")
-        say([*changed, *contradictions(recorded.params, config, settings)])
+        say([*changed, *contradictions(recorded.params, config, job.settings)])
         finding = compare(recorded.numbers, console.watch(work.steps, config.train.steps))
     say([str(finding), *remarks(recorded, finding, config.train.steps)])
     if not finding.identical:

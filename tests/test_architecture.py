@@ -36,6 +36,7 @@ OWNERS = {
     "mlflow": {
         "initlab.store",
         "initlab.tracking",
+        "initlab.preload",
         "initlab.comparison",
         "initlab.reproduction",
         "compare",

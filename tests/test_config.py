@@ -17,7 +17,6 @@ from initlab.config import (
     ConfigError,
     build,
     explain,
-    flatten,
     options,
     register,
     restore,
@@ -277,17 +276,17 @@ def recorded(*overrides):
 def test_a_recorded_config_is_restored_to_the_last_bit(typed):
     composed = compose("config", typed.split())
     groups = dict(word.split("=") for word in typed.split() if word.partition("=")[0] in GROUPS)
-    config, settings = restore(CHOSEN | groups, OmegaConf.to_yaml(composed, resolve=True))
+    config, plain = restore(CHOSEN | groups, OmegaConf.to_yaml(composed, resolve=True))
     assert config == build(composed)
-    assert settings == dict(flatten(OmegaConf.to_container(composed)))
+    assert plain == OmegaConf.to_container(composed)
 
 
 def test_where_things_are_is_restored_from_here_and_not_from_the_record():
     elsewhere = ["data.root=/elsewhere", "data.timeout=7", "tracking.uri=sqlite:///x", "seed=7"]
     chosen = CHOSEN | {"data": "mnist"}
-    config, settings = restore(chosen, recorded("data=mnist", *elsewhere))
+    config, plain = restore(chosen, recorded("data=mnist", *elsewhere))
     assert config == built("data=mnist", "seed=7")
-    assert settings["tracking.uri"] is None
+    assert plain["tracking"]["uri"] is None
 
 
 def test_what_a_run_made_no_use_of_is_not_restored():

@@ -5,6 +5,7 @@ import re
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -12,9 +13,11 @@ import numpy as np
 import pytest
 
 from initlab import provenance
+from initlab.config import PROJECT
 from initlab.optimizers import SGD
 from initlab.provenance import process
 
+ON_ALL_CORES = ["hydra/launcher=cores", "hydra.launcher.processes=2"]
 TINY = ["train.steps=20", "model.hidden=[20]", "tracking.pictures=false"]
 
 
@@ -98,6 +101,15 @@ def test_trials_on_all_cores_lose_nothing_and_give_the_same_losses(lab):
     found = {run.info.run_name: lab.values(run, "train/loss") for run in there}
     assert found == {run.info.run_name: lab.values(run, "train/loss") for run in here}
     assert len(found) == 6
+
+
+def test_processes_stay_in_the_folder_of_the_sweep_also_under_a_profiler(lab):
+    # which becomes the main module in place of train.py, so that the processes do not import that
+    command = [sys.executable, "-m", "cProfile", "-o", "profile", str(PROJECT / "src" / "train.py")]
+    typed = lab.line(["-m", *ON_ALL_CORES, "seed=1,2", "tracking.uri=sqlite:///mlflow.db", *TINY])
+    subprocess.run([*command, *typed], check=True, cwd=lab.folder, stdout=subprocess.DEVNULL)
+    assert statuses(lab.runs()) == ["FINISHED"] * 2
+    assert [*lab.folder.rglob("mlflow.db")] == [lab.database]
 
 
 @pytest.mark.parametrize(
@@ -263,7 +275,6 @@ def test_runs_of_processes_that_are_gone_are_closed_and_others_left_alone(lab):
     assert found["gone"].end_time >= found["gone"].start_time
 
 
-ON_ALL_CORES = ["hydra/launcher=cores", "hydra.launcher.processes=2"]
 GRID = ["-m", *ON_ALL_CORES, "init=xavier,he,std001", "activation=relu,tanh", "seed=0,1,2,3"]
 
 

@@ -35,7 +35,6 @@ def composers():
         ["optimizer.lr=0.1", "optimizer=adam"],
         ["model.hidden=[3,4]", "init=he", "hydra.job.name='a b=c'"],
         ["+train.foo={a: 1}", "++seed=3"],
-        ["~hydra.job.env_set"],
         ["init={gain: 2}"],
         ["hydra.job.config.override_dirname.exclude_keys=[seed]", "seed=4"],
         ["tracking.experiment='a, b'"],

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
+from hydra import version
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, run_job, setup_globals
 from hydra.plugins.launcher import Launcher
@@ -62,6 +63,7 @@ class CoresLauncher(Launcher):
 def job(context: HydraContext, task_function: TaskFunction, config: DictConfig) -> JobReturn:
     """Run one job as Hydra does, in whatever process."""
     setup_globals()
+    version.setbase(config.hydra.runtime.version_base)  # or jobs might change the working folder
     return run_job(
         hydra_context=context,
         task_function=task_function,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import pickle
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,7 +44,7 @@ class Composer:
         self.loader = loader
         self.multirun = multirun
         self.parser = OverridesParser.create()
-        self.begun: dict[tuple[str, ...], DictConfig] = {}
+        self.begun: dict[tuple[str, ...], bytes] = {}  # pickles, which are faster than copies
 
     def __call__(self, overrides: Sequence[str]) -> DictConfig:
         """Return the config of a trial; raises `HydraException` if it cannot be composed."""
@@ -52,8 +52,9 @@ class Composer:
         values = [override for override in parsed if self.is_value(override)]
         first = [text for text, one in zip(overrides, parsed) if one not in values]
         if tuple(first) not in self.begun:
-            self.begun[tuple(first)] = self.loader.load_sweep_config(self.multirun, first)
-        config: DictConfig = copy.deepcopy(self.begun[tuple(first)])
+            whole = self.loader.load_sweep_config(self.multirun, first)
+            self.begun[tuple(first)] = pickle.dumps(whole)
+        config: DictConfig = pickle.loads(self.begun[tuple(first)])
         self.loader._apply_overrides_to_config(values, config)
         hydra = config.hydra
         task = [override for override in parsed if not override.is_hydra_override()]

@@ -217,7 +217,7 @@ def build(config: DictConfig) -> Config:
 
 
 def restore(chosen: Mapping[str, str], text: str) -> tuple[Config, dict[str, Any]]:
-    """Return the config of a recorded run, and its settings by dotted key.
+    """Return the config of a recorded run, as the objects that run and as nested plain values.
 
     chosen  the option of each group that the run made use of
     text    its config.yaml; only what numbers depend on is taken from it, while where things are
@@ -243,9 +243,9 @@ def restore(chosen: Mapping[str, str], text: str) -> tuple[Config, dict[str, Any
         raise ConfigError(explain(error)) from error
     for group in sorted(unused - config.model.unused):
         raise ConfigError(f"{group}: nothing is chosen. Choices: {', '.join(options(group))}")
-    settings = OmegaConf.to_container(composed, resolve=True)
-    assert isinstance(settings, dict)
-    return config, dict(flatten(settings))
+    plain = OmegaConf.to_container(composed, resolve=True)
+    assert isinstance(plain, dict)
+    return config, {str(key): value for key, value in plain.items()}
 
 
 def essential_part(document: dict[str, Any], local: DictConfig, unused: set[str]) -> dict[str, Any]:
@@ -341,6 +341,8 @@ def refuse_unknown_keys(config: DictConfig, path: str = "") -> None:
         return
     known = [field.name for field in fields(schema) if field.init]
     for key in map(str, config):
+        if key == "hydra" and not path:  # which is Hydra's own
+            continue
         if key not in known:
             raise ConfigError(unknown_key(f"{path}{key}", known))
         child = config._get_node(key)

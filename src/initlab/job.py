@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,32 +18,42 @@ class Job:
     """What Hydra knows of a run beyond its config.
 
     choices   the option chosen in each group
-    settings  the whole config by dotted key
+    config    the whole config, resolved
     folder    for the files of the run, where they do not go to a store
     sweep     the id of the sweep that it is a trial of, if any
     """
 
     name: str
     choices: dict[str, str]
-    settings: dict[str, Any]
-    yaml: str
+    config: dict[str, Any]
     folder: Path
     sweep: str | None
 
     @classmethod
     def of(cls, composed: DictConfig, hydra: Any) -> Job:
-        """Describe a composed config; `hydra` is the node of that name, which it lacks."""
-        settings = OmegaConf.to_container(composed, resolve=True)
-        assert isinstance(settings, dict)
+        """Describe a composed config; `hydra` is the node of that name, which it may lack."""
+        config = {str(key): composed[key] for key in composed if key != "hydra"}
+        for key, value in config.items():
+            if OmegaConf.is_config(value):
+                config[key] = OmegaConf.to_container(value, resolve=True)
         choices = {group: str(hydra.runtime.choices[group]) for group in GROUPS}
         return cls(
             name=named_by_hand(hydra) or named_by_overrides(hydra) or f"init={choices['init']}",
             choices=choices,
-            settings=dict(flatten(settings)),
-            yaml=OmegaConf.to_yaml(composed, resolve=True),
+            config=config,
             folder=Path(OmegaConf.select(hydra, "runtime.output_dir") or ""),
             sweep=Path(hydra.sweep.dir).name if hydra.mode == RunMode.MULTIRUN else None,
         )
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """The whole config by dotted key."""
+        return dict(flatten(self.config))
+
+    @property
+    def yaml(self) -> str:
+        """The whole config as it is kept with the run."""
+        return OmegaConf.to_yaml(OmegaConf.create(self.config))
 
 
 def named_by_hand(hydra: Any) -> str:

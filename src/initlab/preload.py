@@ -5,4 +5,10 @@ import signal
 for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, signal.SIG_IGN)  # it ends with the process that runs the pool
 
-from initlab import figures, tracking, trial  # noqa: E402, F401
+import mlflow.store.tracking.sqlalchemy_store  # noqa: E402, F401  (which a client would import)
+import sqlalchemy  # noqa: E402
+
+from initlab import figures, provenance, tracking, trial  # noqa: E402, F401
+
+sqlalchemy.create_engine("sqlite://")  # the first engine takes long
+provenance.numerics()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import itertools
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.core.utils import JobStatus
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from initlab import console, provenance
@@ -74,12 +75,17 @@ def run(
 
     Raises a `UserError`, before any trial starts, if one of them could not.
     """
-    trials = [check(name, overrides, compose) for name, overrides in checking(named(grid))]
+    gc.freeze()  # or each search for garbage would go through all that was imported
+    pool: Pool | None = getattr(launcher, "pool", None)
+    trials: list[Trial] = []
+    for name, overrides in checking(named(grid)):
+        trials.append(check(name, overrides, compose))
+        first = len(trials) == 1 and not trials[0].config.sweep.dry_run
+        if first and pool and pays(trials * len(grid), pool):
+            pool.warm_up()
     config = common(trials)
-    pool = getattr(launcher, "pool", None)
-    if pool and not config.sweep.dry_run and pays(trials, pool):
-        pool.warm_up()
     store = open_for(config) if config.tracking.enabled else None
+    gc.freeze()  # MLflow as well
     trials = list(compared(trials, store))
     if config.sweep.dry_run:
         plan([(trial.name, trial.state, trial.twin) for trial in trials])
@@ -117,11 +123,8 @@ def check(name: str, overrides: list[str], compose: Callable[[Sequence[str]], Di
         overrides = [*overrides, f"hydra.job.name={quoted(name)}"]
     try:
         composed = compose(overrides)
-        settings = composed.copy()
-        with open_dict(settings):
-            del settings["hydra"]
-        config = build(settings)
-        job = Job.of(settings, composed.hydra)
+        config = build(composed)
+        job = Job.of(composed, composed.hydra)
         mark = fingerprint(config, job, load(config, job))
         found = params(config, job)
     except (UserError, HydraException, OmegaConfBaseException) as error:
