@@ -195,6 +195,31 @@ def test_descents_are_ranked_by_where_they_ended():
     assert ranked == ["adam", "sgd", "momentum"]
 
 
+def test_only_what_learns_from_the_same_data_is_ranked_against_each_other():
+    runs = [
+        made("model=mlp data=mnist init=a", accuracy=0.7),
+        made("model=mlp data=digits init=a", accuracy=0.8),
+        made("model=mlp data=mnist init=b", accuracy=0.9),
+        made("model=mlp data=digits init=b", "failed"),
+        made("model=quadratic optimizer=sgd"),
+    ]
+    compared = Comparison(runs)
+    names = [(each.runs[0].params.get("data"), each.values.get("init")) for each in compared.ranked]
+    assert names == [
+        (None, None), ("digits", "a"), ("digits", "b"), ("mnist", "b"), ("mnist", "a"),
+    ]  # fmt: skip
+    assert compared.data == ["", "digits", "mnist"]
+
+
+def test_learning_rates_that_go_with_the_optimizer_are_known():
+    own = ["optimizer=sgd optimizer.lr=0.1", "optimizer=adam optimizer.lr=0.001"]
+    assert Comparison([made(name) for name in own]).rates == {"adam": "0.001", "sgd": "0.1"}
+    alike = ["optimizer=sgd optimizer.lr=0.1", "optimizer=adam optimizer.lr=0.1"]
+    assert Comparison([made(name) for name in alike]).rates == {}
+    swept = [*own, *alike]
+    assert Comparison([made(name) for name in swept]).rates == {}
+
+
 def test_a_comparison_of_nothing_is_empty():
     compared = Comparison([])
     assert (compared.runs, compared.varies, compared.fixed, compared.ranked) == ([], [], {}, [])

@@ -198,6 +198,17 @@ def test_values_at_the_end_of_the_axis_are_told_there():
     assert " at 1" in text or " at -1" in text
 
 
+@pytest.mark.parametrize(
+    ("highest", "place"), [(0, -1), (1, -0.5), (3, 0), (4, 0), (5, 0.25), (9, 1.5)]
+)
+def test_a_bin_is_told_by_what_is_next_to_zero_in_it(highest, place):
+    shares = np.full(10, 0.05)
+    shares[highest] = 0.5
+    edges = np.linspace(-1, 1.5, 11)
+    assert figures.place_of(shares, edges) == place
+    assert str(figures.place_of(shares, edges)) != "-0.0"
+
+
 def test_the_running_mean_of_the_loss_lies_over_the_steps_that_it_is_of():
     steps = [Step(number, float(number)) for number in range(200)]
     above, _ = figures.loss_curves(steps).axes

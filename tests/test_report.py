@@ -231,6 +231,25 @@ def test_the_question_is_what_varies(names, question):
             ],
         ),
         ([run("init=he", outcome="killed")], ["The run was killed."]),
+        (
+            [run("data=digits", 0.5, 0.9), run("data=mnist", 0.4, 0.8)],
+            [
+                "Losses on different data cannot be compared: "
+                "settings are ranked among those of one."
+            ],
+        ),
+        (
+            [
+                run("optimizer=sgd optimizer.lr=0.1", 0.5, 0.9),
+                run("optimizer=adam optimizer.lr=0.001", 0.4, 0.8),
+            ],
+            [
+                "optimizer=sgd came first with a test accuracy of 90.0%, "
+                "optimizer=adam last with 80.0%.",
+                "With one run each, small differences may be chance.",
+                "Each optimizer has its own learning rate: adam 0.001, sgd 0.1.",
+            ],
+        ),
         ([], []),
     ],
 )

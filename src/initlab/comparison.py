@@ -196,15 +196,31 @@ class Comparison:
         ]
 
     @cached_property
+    def data(self) -> list[str]:
+        """What the runs learn from, "" for a function: of different data, none is the better."""
+        return [*dict.fromkeys(run.params.get("data", "") for run in self.runs)]
+
+    @property
+    def rates(self) -> dict[str, str]:
+        """The learning rate of each optimizer, where that differs with it."""
+        if "optimizer" not in self.varies or "optimizer.lr" in self.varies:
+            return {}
+        params = [run.params for run in self.runs if "optimizer.lr" in run.params]
+        found = {each["optimizer"]: each["optimizer.lr"] for each in params}
+        return found if len({*found.values()}) > 1 else {}
+
+    @cached_property
     def ranked(self) -> list[Setting]:
         """The settings, best first: by test accuracy, then by loss; failures come last.
 
-        Where nothing was trained, by how many runs are healthy.
+        Where nothing was trained, by how many runs are healthy. Those of the same data follow each
+        other.
         """
 
-        def place(setting: Setting) -> tuple[bool, float, float, int]:
+        def place(setting: Setting) -> tuple[int, bool, float, float, int]:
             accuracy, loss = setting.accuracy, setting.loss
             return (
+                self.data.index(setting.runs[0].params.get("data", "")),
                 not setting.finished,
                 -accuracy.mean if accuracy else 0.0,
                 loss.mean if loss else np.inf,

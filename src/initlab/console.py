@@ -168,9 +168,24 @@ def results(comparison: Comparison) -> None:
     out.print(table)
     if hidden:
         out.print(Text(f"⋮ {hidden} of {len(ranked)} settings are not shown", style="dim"))
+    for note in (*different_data(comparison), *own_rates(comparison)):
+        out.print(Text(note, style="dim"))
     unfinished = [run for run in comparison.runs if run.outcome not in ("finished", "diverged")]
     if unfinished:
         out.print(failures(unfinished, comparison.varies))
+
+
+def different_data(comparison: Comparison) -> list[str]:
+    """Say, where it is so, that not all settings can be compared."""
+    if len(comparison.data) < 2:
+        return []
+    return ["Losses on different data cannot be compared: settings are ranked among those of one."]
+
+
+def own_rates(comparison: Comparison) -> list[str]:
+    """Say, where it is so, that optimizers differ in their learning rates as well."""
+    rates = ", ".join(f"{name} {rate}" for name, rate in comparison.rates.items())
+    return [f"Each optimizer has its own learning rate: {rates}."] if rates else []
 
 
 def result_columns(

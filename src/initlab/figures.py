@@ -253,9 +253,11 @@ def within(counts: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def place_of(shares: NDArray[np.float64], edges: NDArray[np.float64]) -> float:
-    """Return where the highest bin is: its lower edge, but the end of the axis for the last."""
+    """Return where the highest bin is: its value next to zero, or the end of the axis it is at."""
     highest = int(shares.argmax())
-    return float(edges[highest + (highest == len(shares) - 1)])
+    if highest in (0, len(shares) - 1):
+        return float(edges[-1 if highest else 0])
+    return round(float(np.clip(0.0, *edges[highest : highest + 2])), 9) + 0.0
 
 
 def scale(shares: NDArray[np.float64]) -> float:

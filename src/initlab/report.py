@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from initlab import charts, console
+from initlab.charts.words import counted
 from initlab.comparison import CURVES, Comparison, Run, Setting, Spread
 
 PAGE = Path(__file__).with_name("report.html")
@@ -175,6 +176,8 @@ def answer(comparison: Comparison) -> list[str]:
     if not any(setting.accuracy or setting.loss for setting in done):
         if done:
             sentences.append("Nothing was trained, so there are verdicts alone.")
+    elif len(comparison.data) > 1:
+        sentences += console.different_data(comparison)
     elif len(done) > 1:
         best, worst = done[0], done[-1]
         (measure, first), (other, last) = result(best), result(worst)
@@ -187,6 +190,7 @@ def answer(comparison: Comparison) -> list[str]:
         sentences.append(f"{done[0].name} ended with {' '.join(result(done[0]))}.")
         if any(run.verdict for run in done[0].finished):
             sentences.append(f"Verdict: {done[0].word}.")
+    sentences += console.own_rates(comparison)
     broken = Counter(run.outcome for run in comparison.runs if run.outcome != "finished")
     if broken:
         number, total = sum(broken.values()), len(comparison.runs)
@@ -259,8 +263,3 @@ def listed(words: Sequence[str]) -> str:
     """Return words as a list in a sentence."""
     *most, last = words
     return f"{', '.join(most)} and {last}" if most else last
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")

@@ -14,7 +14,7 @@ from initlab.charts.pictures import Chart
 from initlab.charts.scales import Scale, step_ticks
 from initlab.charts.sheets import LEADING, MARGIN, TOP, WIDTH, Sheet
 from initlab.charts.styles import DIM, THIN, Style, colors, few, greyness, legend
-from initlab.charts.words import SIZE, length, wrapped
+from initlab.charts.words import SIZE, counted, length, wrapped
 from initlab.comparison import Comparison
 from initlab.figures import GRID, INK
 
@@ -125,12 +125,12 @@ def smoothing(comparison: Comparison) -> str:
     if widths == {1}:
         return ""
     end = "." if len(widths) == 1 else " at the most."
-    return f"Running mean over a fiftieth of each run: {plural(max(widths), 'step')}{end}"
+    return f"Running mean over a fiftieth of each run: {counted(max(widths), 'step')}{end}"
 
 
 def told(title: str, found: Sequence[Course], form: str) -> str:
     """Say what a chart shows: how many settings, and which ended highest and lowest."""
-    words = f"{title} over the steps of {plural(len(found), 'setting')}"
+    words = f"{title} over the steps of {counted(len(found), 'setting')}"
     ended = [(float(each.mean[-1]), each.setting.name) for each in found if each.mean.size]
     if not ended:
         return f"{words}; none finished."
@@ -141,8 +141,3 @@ def told(title: str, found: Sequence[Course], form: str) -> str:
         f"{words}; {highest} ended highest at {form.format(high)}, "
         f"{lowest} lowest at {form.format(low)}."
     )
-
-
-def plural(count: int, noun: str) -> str:
-    """Return a count with its noun."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")

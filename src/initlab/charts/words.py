@@ -12,6 +12,11 @@ TITLE, SIZE, SMALL = 10.0, 9.0, 7.5  # points
 LINES, LETTERS = 3, 400  # of a name, before it is cut
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 @lru_cache(maxsize=4096)
 def length(text: str, size: float = SIZE) -> float:
     """Return how wide a text is, in inches."""
