@@ -233,10 +233,7 @@ def test_the_question_is_what_varies(names, question):
         ([run("init=he", outcome="killed")], ["The run was killed."]),
         (
             [run("data=digits", 0.5, 0.9), run("data=mnist", 0.4, 0.8)],
-            [
-                "Losses on different data cannot be compared: "
-                "settings are ranked among those of one."
-            ],
+            ["Losses on different data cannot be compared: each is ranked by itself."],
         ),
         (
             [

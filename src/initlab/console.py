@@ -179,7 +179,7 @@ def different_data(comparison: Comparison) -> list[str]:
     """Say, where it is so, that not all settings can be compared."""
     if len(comparison.data) < 2:
         return []
-    return ["Losses on different data cannot be compared: settings are ranked among those of one."]
+    return ["Losses on different data cannot be compared: each is ranked by itself."]
 
 
 def own_rates(comparison: Comparison) -> list[str]:
