@@ -108,6 +108,22 @@ def test_a_run_leaves_what_the_design_says(lab, capsys):
     assert max(map(len, re.sub("http.*|open.*", "", printed).splitlines())) <= 80
 
 
+def test_asking_for_the_revision_leaves_the_index_to_whoever_commits(tmp_path):
+    def git(*arguments):
+        named = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run(["git", *named, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    file, index = tmp_path / "file", tmp_path / ".git" / "index"
+    file.write_text("a")
+    git("init")
+    git("add", "file")
+    git("commit", "-m", "first")
+    os.utime(file, (1, 1))  # upon which a plain `git status` writes the index anew
+    before = index.read_bytes()
+    assert provenance.revision(tmp_path)["mlflow.source.git.dirty"] == "false"
+    assert index.read_bytes() == before
+
+
 def test_the_source_revision_is_tagged_where_there_is_one(lab):
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=PROJECT, capture_output=True, text=True)
     if head.returncode:

@@ -135,10 +135,9 @@ def revision(project: Path) -> dict[str, str]:
 
 def git(project: Path, *arguments: str) -> str | None:
     """Return what git prints, None where there is no git or no repository."""
+    command = ["git", "--no-optional-locks", *arguments]  # a commit at the same time must not fail
     try:
-        answer = subprocess.run(
-            ["git", *arguments], cwd=project, capture_output=True, text=True, timeout=10
-        )
+        answer = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return answer.stdout.strip() if answer.returncode == 0 else None
