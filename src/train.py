@@ -64,6 +64,9 @@ def report(error: Exception) -> int:
     if isinstance(error, ValueError) and "Config group override must be" in str(error):
         console.error("a config group wants one of its options, such as init=he, and not null")
         return 2
+    if isinstance(error, ValueError) and str(error).startswith("Only one of --"):
+        console.error(str(error))
+        return 2
     traceback.print_exception(error)
     return 1
 

@@ -21,10 +21,6 @@ ON_ALL_CORES = ["hydra/launcher=cores", "hydra.launcher.processes=2"]
 TINY = ["train.steps=20", "model.hidden=[20]", "tracking.pictures=false"]
 
 
-def states(lab):
-    """The state of each trial in the dry run that was printed, by name."""
-
-
 def names(runs):
     return [run.info.run_name for run in runs]
 
@@ -123,6 +119,18 @@ def test_processes_stay_in_the_folder_of_the_sweep_also_under_a_profiler(lab):
         (["data.train_size=50,200"], ["train.batch_size must be at most 50", "train_size=50"]),
         (["tracking.experiment=a,b"], ["tracking.* cannot be swept"]),
         (["sweep.existing=no", "seed=1,2"], ["sweep.existing must be one of skip, rerun, error"]),
+        (["--info=all"], ["Only one of --run, --multirun"]),
+        (["seed=range(0)"], ["seed=range(0): no value fits"]),
+        (["seed=range(1,2,0)"], ["seed=range(1,2,0): ", "must not be zero"]),
+        (["init=glob(zzz*)"], ["init=glob(zzz*): no value fits"]),
+        (["optimizer.lr=interval(0,1)"], ["optimizer.lr=interval(0,1): an interval"]),
+        (["hydra.sweeper.params=foo"], ["hydra.sweeper.params must map keys", "'foo'"]),
+        (["hydra.sweep.dir=", "seed=1,2"], ["hydra.sweep.dir must name a folder"]),
+        (["hydra.sweep.dir=/", "seed=1,2"], ["hydra.sweep.dir must name a folder", "'/'"]),
+        *(
+            ([f"hydra.launcher.processes={wrong}", "seed=1,2"], ["processes must be null, for"])
+            for wrong in ("0", "-1", "1.5", "two", "true")
+        ),
     ],
 )
 def test_a_sweep_with_a_mistake_in_it_does_not_start_and_leaves_nothing(lab, capsys, typed, words):
@@ -339,6 +347,59 @@ def test_two_sweeps_at_once_into_a_fresh_database_lose_nothing(lab):
     assert len({run.info.experiment_id for run in runs}) == 1
     assert sorted(run.data.tags["sweep"] for run in runs) == ["sweep"] * 8 + ["sweep-2"] * 8
     assert all(list(lab.values(run, "train/loss")) == list(range(20)) for run in runs)
+
+
+def test_a_second_interrupt_ends_a_sweep_at_once(lab):
+    process = lab.start("-m", *ON_ALL_CORES, "seed=0,1", "train.steps=50000")
+    wait_for(lambda: count(lab, "RUNNING") == 2)
+    trials = [int(run.data.tags["process.pid"]) for run in lab.runs()]
+    for trial in trials:
+        os.kill(trial, signal.SIGSTOP)  # as one that waits for a server, it closes no run
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)  # together they count as one
+    time.sleep(1)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    output, error = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert output.startswith("stopping: ")
+    assert error == "error: interrupted. What there is: python src/compare.py sweep\n"
+    assert all(provenance.gone(run.data.tags) for run in lab.runs())
+
+
+def test_a_sweep_whose_store_goes_away_tells_what_it_knows(lab, capsys, monkeypatch):
+    def losing(self, w, g, lr):
+        lab.database.unlink(missing_ok=True)
+        lab.database.mkdir(exist_ok=True)
+
+    monkeypatch.setattr(SGD, "update", losing)
+    assert lab.run("-m", "seed=1,2", *TINY) == 2
+    said = capsys.readouterr()
+    assert "unable to open database file" in said.err  # as a folder is there
+    assert "failed  seed=2: " in said.out
+    assert f"files {lab.outputs / 'sweep'}" in said.out
+
+
+def test_a_database_that_cannot_be_written_is_refused_before_any_trial(lab, capsys):
+    with lab.database.open("r+b") as file:
+        file.seek(18)  # above 2, the version that it is written by makes a database read only
+        file.write(b"\3")
+    assert lab.run("-m", "seed=1,2", *TINY) == 2
+    assert "readonly database" in capsys.readouterr().err
+    assert not lab.outputs.exists()
+
+
+def test_hydras_own_name_of_a_sweeper_gives_the_same_one(lab, capsys):
+    assert lab.run("-m", "hydra/sweeper=basic", "seed=1,2", *TINY) == 0
+    assert "report " in capsys.readouterr().out
+
+
+def test_the_folder_of_a_trial_may_be_named_by_its_settings(lab):
+    named = "hydra.sweep.subdir=${hydra:job.override_dirname}"
+    excluded = "hydra.job.config.override_dirname.exclude_keys=[tracking.uri]"
+    assert lab.run("-m", named, excluded, "seed=1,2", "train.steps=20") == 0
+    folders = {file.parent.name for file in lab.outputs.glob("sweep/*/output.txt")}
+    assert folders == {"seed=1,train.steps=20", "seed=2,train.steps=20"}
 
 
 def test_a_worker_that_is_killed_fails_one_trial(lab):

@@ -237,6 +237,7 @@ def test_data_without_labels_show_how_a_signal_travels(lab, capsys):
         ("data.train_size=2000", ["data.train_size must be at most 1437", "2000"]),
         ("data=gaussian", ["train.steps must be 0"]),
         ("tracking.uri=./mlruns", ["tracking.uri=./mlruns", "sqlite:///"]),
+        ("tracking.uri=http://127.0.0.1:port", ["tracking.uri=http://127.0.0.1:port", "port"]),
         ("tracking.uri=sqlite:////dev/null/x.db", ["tracking.uri=", "tracking.enabled=false"]),
     ],
 )

@@ -23,8 +23,14 @@ class CoresLauncher(Launcher):
     """
 
     def __init__(self, processes: int | None) -> None:
-        from initlab.pool import Pool, cores  # not needed when Hydra looks for plug-ins
+        from initlab.config import ConfigError  # not needed when Hydra looks for plug-ins
+        from initlab.pool import Pool, cores
 
+        if processes is not None and not (type(processes) is int and processes > 0):
+            raise ConfigError(
+                f"hydra.launcher.processes must be null, for all cores, or a number above 0; "
+                f"got {processes!r}"
+            )
         self.pool = Pool(processes or cores(), needed=processes is not None)
         self.composed: dict[tuple[str, ...], DictConfig] = {}
 

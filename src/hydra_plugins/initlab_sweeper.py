@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hydra._internal.config_loader_impl import get_overrides_dirname
@@ -11,7 +11,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 
 class GridSweeper(BasicSweeper):
@@ -20,17 +20,33 @@ class GridSweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> None:
         """Run the sweep that was typed; exits with its status if that is not 0."""
         from initlab import sweep  # not needed by a single run's discovery of plug-ins
+        from initlab.config import ConfigError
 
         assert self.hydra_context is not None
         assert self.config is not None
         assert self.launcher is not None
         loader = self.hydra_context.config_loader
         parser = OverridesParser.create(config_loader=loader)
+        if not isinstance(self.params, Mapping):
+            raise ConfigError(f"hydra.sweeper.params must map keys to values; got {self.params!r}")
         typed = parser.parse_overrides([*self._parse_config(), *arguments])
+        for override in filter(Override.is_sweep_override, typed):
+            if fault := fault_of(override):
+                raise ConfigError(f"{override.input_line}: {fault}")
         (grid,) = self.split_arguments(typed, None)
         status = sweep.run(grid, Composer(loader, self.config), self.launcher, self.config)
         if status:
             raise SystemExit(status)
+
+
+def fault_of(override: Override) -> str:
+    """Return why the values of an override cannot be swept, "" if they can."""
+    if not override.is_discrete_sweep():
+        return "an interval has no end of values; name them, as in choice(0.1, 0.01)"
+    try:
+        return "" if any(True for _ in override.sweep_string_iterator()) else "no value fits"
+    except ValueError as error:  # range(1, 2, 0)
+        return str(error)
 
 
 class Composer:
@@ -43,6 +59,7 @@ class Composer:
     def __init__(self, loader: Any, multirun: DictConfig) -> None:
         self.loader = loader
         self.multirun = multirun
+        self.typed: Any = OmegaConf.to_container(multirun.hydra.overrides.hydra, resolve=False)
         self.parser = OverridesParser.create()
         self.begun: dict[tuple[str, ...], bytes] = {}  # pickles, which are faster than copies
 
@@ -60,7 +77,7 @@ class Composer:
         task = [override for override in parsed if not override.is_hydra_override()]
         hydra.overrides.task = [override.input_line for override in task]
         hydra.overrides.hydra = [
-            *self.multirun.hydra.overrides.hydra,
+            *self.typed,
             *(override.input_line for override in parsed if override.is_hydra_override()),
         ]
         hydra.job.override_dirname = get_overrides_dirname(
@@ -76,9 +93,10 @@ class Composer:
         return override.package is None and not self.loader.repository.group_exists(key)
 
 
-ConfigStore.instance().store(
-    group="hydra/sweeper",
-    name="grid",
-    node={"_target_": f"{__name__}.GridSweeper", "max_batch_size": None, "params": None},
-    provider="initlab",
-)
+for name in ("grid", "basic"):  # Hydra's own basic one would tell nothing of what became of trials
+    ConfigStore.instance().store(
+        group="hydra/sweeper",
+        name=name,
+        node={"_target_": f"{__name__}.GridSweeper", "max_batch_size": None, "params": None},
+        provider="initlab",
+    )

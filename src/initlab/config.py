@@ -395,6 +395,8 @@ def explain(error: Exception) -> str:
     if file and isinstance(error.__context__, Exception):
         return f"{file[1]}.yaml: {explain(error.__context__)}"
     cause = error.__cause__ or error
+    if isinstance(cause, checks.UserError):
+        return str(cause)
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, option = (error.missing_cfg_file or "").rpartition("/")
         return no_option(group, option, error.options)

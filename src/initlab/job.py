@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from initlab.config import GROUPS, flatten
 
@@ -58,12 +58,19 @@ class Job:
 
 def named_by_hand(hydra: Any) -> str:
     """Return the name that hydra.job.name was set to, as a sweep does, or ""."""
-    set_ = any(override.startswith("hydra.job.name=") for override in hydra.overrides.hydra)
+    set_ = any(text.startswith("hydra.job.name=") for text in typed(hydra.overrides.hydra))
     return str(hydra.job.name) if set_ else ""
 
 
 def named_by_overrides(hydra: Any) -> str:
     """Return the settings that were typed, less what no number depends on."""
     return " ".join(
-        text for text in hydra.overrides.task if not text.startswith(("tracking.", "sweep."))
+        text for text in typed(hydra.overrides.task) if not text.startswith(("tracking.", "sweep."))
     )
+
+
+def typed(overrides: ListConfig) -> list[str]:
+    """Return overrides as they were typed, without resolving what they speak of."""
+    texts = OmegaConf.to_container(overrides, resolve=False)
+    assert isinstance(texts, list)
+    return texts

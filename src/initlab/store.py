@@ -122,7 +122,7 @@ def explained(uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError) as error:
-        first = str(error).partition("\n")[0]
+        first = re.sub(r"^\(raised as a result of .*\n", "", str(error)).partition("\n")[0]
         reason = re.sub(r"^(\[Errno \d+\]|\(\S+\)) ", "", first) or type(error).__name__
         raise TrackingError(
             f"tracking.uri={masked(uri)}: cannot be used: {reason}\n"
@@ -172,6 +172,7 @@ def check_writable(uri: str) -> None:
             file.write(bytes(SPARE_BYTES))
         with contextlib.closing(sqlite3.connect(database, CONNECT_SECONDS)) as connection:
             connection.execute("BEGIN IMMEDIATE")
+            connection.execute("CREATE TABLE initlab (written INTEGER)")  # it may be read only
             connection.rollback()
     else:
         check_reachable(uri)
@@ -180,12 +181,15 @@ def check_writable(uri: str) -> None:
 def check_reachable(uri: str) -> None:
     """Raise unless a server accepts connections."""
     parts = urlsplit(uri)
+    try:
+        port = parts.port or {"http": 80, "https": 443, "mysql": 3306}.get(parts.scheme, 5432)
+    except ValueError as error:
+        raise TrackingError(f"tracking.uri={masked(uri)}: {error}") from error
     if not parts.hostname:
         raise TrackingError(
             f"tracking.uri={uri}: must be a database, such as sqlite:///mlflow.db, or a server, "
             "such as http://127.0.0.1:5000"
         )
-    port = parts.port or {"http": 80, "https": 443, "mysql": 3306}.get(parts.scheme, 5432)
     socket.create_connection((parts.hostname, port), CONNECT_SECONDS).close()
 
 
@@ -220,7 +224,7 @@ def reading(uri: str | None, project: Path) -> Iterator[MlflowClient]:
     try:
         with explained(uri):
             yield connect(uri)
-    except (TrackingError, ValueError) as error:  # ValueError: a port that is no number
+    except TrackingError as error:
         reason = str(error).partition("\n")[0].removeprefix(f"tracking.uri={masked(uri)}: ")
         raise TrackingError(
             f"{masked(uri)}: {reason}\n"

@@ -6,9 +6,11 @@ import contextlib
 import gc
 import itertools
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from initlab import console, provenance
 from initlab.checks import UserError, told
-from initlab.comparison import ordered
+from initlab.comparison import Comparison, Run, of_sweep, ordered, read
 from initlab.config import PROJECT, Config, ConfigError, build, explain
 from initlab.job import Job
 from initlab.pool import Interrupted, Started
@@ -34,6 +36,7 @@ if TYPE_CHECKING:  # MLflow takes a second to import
 # What a trial takes by itself and for a step, as measured on digits, and when a second process is
 # worth the two seconds of its start: three trials of 1,000 steps are faster in one, eight in two.
 TRIAL_SECONDS, STEP_SECONDS, PAYS_SECONDS = 0.5, 0.0008, 5.0
+ONE_SIGNAL_SECONDS = 0.5
 MARK = "multirun.yaml"  # whoever makes this file in a folder has the folder for its sweep
 
 
@@ -95,13 +98,19 @@ def run(
     folder = claim(Path(multirun.hydra.sweep.dir), multirun, store)
     waiting = [trial for trial in trials if not trial.needless]
     results, caught = launch(waiting, len(trials) - len(waiting), launcher, folder)
-    if store:
-        finish(store, folder, trials, results)
-    else:
+    if not store:
         console.out.print("without a store (tracking.enabled=false) there is no report")
         console.kept(folder)
+    elif len(caught) > 1:
+        interrupted(folder)
+    else:
+        try:
+            finish(folder, trials, results)
+        except KeyboardInterrupt:
+            interrupted(folder)
+            return 128 + signal.SIGINT
     if caught:
-        return 128 + caught
+        return 128 + caught[0]
     return int(any(result.outcome == "failed" for result in results.values()))
 
 
@@ -206,6 +215,8 @@ def refuse_existing(trials: Sequence[Trial]) -> None:
 
 def claim(folder: Path, multirun: DictConfig, store: Store | None) -> Path:
     """Return a folder that no other sweep has: `folder`, or it with a number after its name."""
+    if folder.name in ("", ".."):
+        raise ConfigError(f"hydra.sweep.dir must name a folder for the sweep alone; got '{folder}'")
     for number in itertools.count(1):
         mine = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
         if store and store.has_sweep(mine.name):
@@ -226,8 +237,8 @@ def claim(folder: Path, multirun: DictConfig, store: Store | None) -> Path:
 
 def launch(
     trials: Sequence[Trial], cached: int, launcher: Any, folder: Path
-) -> tuple[dict[str, Result], int]:
-    """Run trials; return what became of each by name, and the signal that stopped them, or 0."""
+) -> tuple[dict[str, Result], list[int]]:
+    """Run trials; return what became of each by name, and the signals that stopped them."""
     results: dict[str, Result] = {}
     pool = getattr(launcher, "pool", None)
     if pool and not pays(trials, pool):
@@ -238,7 +249,8 @@ def launch(
         if pool:
             trial.composed.hydra.sweep.dir = str(folder)
             launcher.composed[tuple(jobs[-1])] = trial.composed
-    with SweepProgress([trial.name for trial in trials], cached) as shown, stopping(pool) as caught:
+    shown = SweepProgress([trial.name for trial in trials], cached)
+    with shown, stopping(pool, shown.say) as caught:
         try:
             for index, event in events(launcher, jobs):
                 if isinstance(event, Started):
@@ -252,7 +264,7 @@ def launch(
         except KeyboardInterrupt:
             if not caught:
                 raise
-    return results, caught[0] if caught else 0
+    return results, caught
 
 
 def pays(trials: Sequence[Trial], pool: Pool) -> bool:
@@ -273,18 +285,26 @@ def events(launcher: Any, jobs: list[list[str]]) -> Iterator[tuple[int, Any]]:
 
 
 @contextlib.contextmanager
-def stopping(pool: Any) -> Iterator[list[int]]:
+def stopping(pool: Any, say: Callable[[str], None]) -> Iterator[list[int]]:
     """Stop a pool in good order at the first Ctrl-C or SIGTERM, and at once at the second.
 
-    Yields the list of the signals caught so far.
+    Yields the list of the signals caught so far. One right after the other counts as one: a
+    terminal sends it to all, and whatever started this process may pass on its own.
     """
     caught: list[int] = []
+    last = 0.0
 
     def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if caught and now < last + ONE_SIGNAL_SECONDS:
+            return
+        last = now
         caught.append(number)
         if pool is None or pool.processes == 1:
             raise KeyboardInterrupt
         if len(caught) == 1:
+            say("stopping: what runs is being closed; once more ends it at once")
             pool.stop()
         else:
             pool.kill()
@@ -306,24 +326,25 @@ def result_of(event: Any) -> Result:
     return Result("failed", reason=told(event._return_value))
 
 
-def finish(store: Store, folder: Path, trials: Sequence[Trial], results: dict[str, Result]) -> None:
-    """Compare what is there now of a sweep."""
-    from initlab import comparison
-    from initlab.store import explained
+def interrupted(folder: Path) -> None:
+    """Say how to see what there is of a sweep that was given no time to tell of it."""
+    console.error(f"interrupted. What there is: python src/compare.py {quote(folder.name)}")
+
+
+def finish(folder: Path, trials: Sequence[Trial], results: dict[str, Result]) -> None:
+    """Compare what is there now of a sweep; raises `TrackingError` if its store is gone."""
+    from initlab.store import TrackingError
     from initlab.summary import summarize
 
-    store.close_lost()  # of trials whose process was killed
     taken = [trial.twin for trial in trials if trial.needless and trial.twin]
-    with explained(store.uri):
-        mine = comparison.of_sweep(store.client, folder.name)
-        runs = comparison.read(store.client, [*mine, *taken])
-    known = {run.name for run in runs}
-    for trial in trials:
-        result = results.get(trial.name)
-        if result and trial.name not in known:  # it failed before it had a run
-            runs.append(comparison.Run("", trial.name, result.outcome, reason=result.reason,
-                        params=trial.params))  # fmt: skip
     console.out.print()
+    try:
+        store, runs = recorded(trials[0].config, folder, taken)
+    except TrackingError:
+        console.results(Comparison(unrecorded(trials, results, [])))
+        console.kept(folder)
+        raise
+    runs += unrecorded(trials, results, runs)
     if taken:
         console.out.print(
             f"{len(taken)} of {len(trials)} trials had been run before "
@@ -332,8 +353,38 @@ def finish(store: Store, folder: Path, trials: Sequence[Trial], results: dict[st
     left = sum(not trial.needless and trial.name not in results for trial in trials)
     if any(run.run_id for run in runs):
         drawn = trials[0].config.tracking.pictures
-        summarize(store, folder, comparison.Comparison(runs), taken, drawn)
+        summarize(store, folder, Comparison(runs), taken, drawn)
+    elif runs:
+        console.results(Comparison(runs))
     if left:
         console.out.print(
-            f"{left} of {len(trials)} trials were not run: the same command goes on from here"
+            f"not run: {left} of {len(trials)} trials. The same command goes on from here."
         )
+
+
+def recorded(config: Config, folder: Path, taken: Sequence[str]) -> tuple[Store, list[Run]]:
+    """Return the runs of a sweep and those that it took from earlier ones, and their store."""
+    from initlab.store import explained
+
+    store = open_for(config)  # which may have gone; and which closes what a killed process left
+    assert store is not None
+    with explained(store.uri):
+        return store, read(store.client, [*of_sweep(store.client, folder.name), *taken])
+
+
+def unrecorded(
+    trials: Sequence[Trial], results: dict[str, Result], runs: Sequence[Run]
+) -> list[Run]:
+    """Return what became of trials that have no run, as where the store could not be written."""
+    known = {run.name for run in runs}
+    lost = [trial for trial in trials if trial.name in results and trial.name not in known]
+    return [
+        Run(
+            "",
+            trial.name,
+            results[trial.name].outcome,
+            reason=results[trial.name].reason,
+            params=trial.params,
+        )
+        for trial in lost
+    ]
