@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -106,6 +107,17 @@ def test_processes_stay_in_the_folder_of_the_sweep_also_under_a_profiler(lab):
     subprocess.run([*command, *typed], check=True, cwd=lab.folder, stdout=subprocess.DEVNULL)
     assert statuses(lab.runs()) == ["FINISHED"] * 2
     assert [*lab.folder.rglob("mlflow.db")] == [lab.database]
+
+
+def test_processes_run_the_code_that_was_started_whatever_is_installed(lab):
+    for part in ("src", "conf"):
+        shutil.copytree(PROJECT / part, lab.folder / "copy" / part)
+    module = lab.folder / "copy" / "src" / "initlab" / "trial.py"
+    module.write_text(module.read_text().replace('"role": "trial"', '"role": "copy"'))
+    typed = lab.line(["-m", *ON_ALL_CORES, "seed=1,2", *TINY])
+    command = [sys.executable, str(lab.folder / "copy" / "src" / "train.py")]
+    subprocess.run([*command, *typed], check=True, stdout=subprocess.DEVNULL)
+    assert statuses(lab.found("tags.role = 'copy'")) == ["FINISHED"] * 2
 
 
 @pytest.mark.parametrize(

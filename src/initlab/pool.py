@@ -88,7 +88,8 @@ class Pool:
             from multiprocessing import forkserver
 
             self.context.set_forkserver_preload(["initlab.preload"])
-            forkserver.ensure_running()
+            with searched(sys.path):
+                forkserver.ensure_running()
 
     def run(
         self, function: Callable[[Any], Any], arguments: Sequence[Any]
@@ -156,6 +157,24 @@ class Pool:
         """End the processes at once, whatever they do."""
         for worker, _ in list(self.busy.values()):
             worker.process.kill()
+
+
+@contextlib.contextmanager
+def searched(path: Sequence[str]) -> Iterator[None]:
+    """Let processes that begin meanwhile look for modules where this one does.
+
+    The server of forks is not told by itself (gh-117378 of CPython),
+    and would hand on whatever other copy of initlab may be installed.
+    """
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(path)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
 
 
 def serve(pipe: Any, pickled: bytes) -> None:
