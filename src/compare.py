@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 from initlab import console
 from initlab.checks import UserError
-from initlab.comparison import Comparison, matching, named, read
+from initlab.comparison import Comparison
 from initlab.config import PROJECT, Tracking
+from initlab.runs import matching, named, read
 
 if TYPE_CHECKING:  # MLflow takes a second to import
     from mlflow import MlflowClient

@@ -37,7 +37,7 @@ OWNERS = {
         "initlab.store",
         "initlab.tracking",
         "initlab.preload",
-        "initlab.comparison",
+        "initlab.runs",
         "initlab.reproduction",
         "compare",
     },

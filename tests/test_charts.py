@@ -71,7 +71,7 @@ def test_of_more_settings_by_two_keys_one_is_told_by_colours_and_one_by_dashes()
         place = ["adam", "momentum", "sgd"].index(setting.values["optimizer"])
         assert style.dashes == DASHES[place]
     assert len({*styles}) == 15
-    names = [name for name, _ in legend(compared)]
+    names = [name for name, _ in legend(compared, compared.settings)]
     assert names[:6] == ["lr=1", "lr=2", "lr=3", "lr=4", "lr=5", "optimizer=adam"]
 
 
@@ -81,8 +81,14 @@ def test_of_others_the_best_seven_have_colours_and_the_rest_is_grey(compared):
     best = [styles[setting.number] for setting in compared.ranked]
     assert [style.color for style in best[:7]] == [*PALETTE]
     assert {(style.color, style.own) for style in best[7:]} == {(GREY, False)}
-    name, style = legend(compared)[-1]
+    name, style = legend(compared, compared.settings)[-1]
     assert (name, style.own) == (f"{len(styles) - 7} others", False)
+
+
+def test_a_legend_names_only_what_has_a_line():
+    compared = crossed(2, ["adam"])
+    first, _ = compared.settings
+    assert [name for name, _ in legend(compared, [first])] == [first.name]
 
 
 # Machado, Oliveira & Fernandes 2009: linear RGB as a dichromat sees it.

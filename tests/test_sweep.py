@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from initlab import provenance
+from initlab.charts.styles import PALETTE
 from initlab.config import PROJECT
 from initlab.optimizers import SGD
 from initlab.provenance import process
@@ -412,6 +413,18 @@ def test_the_folder_of_a_trial_may_be_named_by_its_settings(lab):
     assert lab.run("-m", named, excluded, "seed=1,2", "train.steps=20") == 0
     folders = {file.parent.name for file in lab.outputs.glob("sweep/*/output.txt")}
     assert folders == {"seed=1,train.steps=20", "seed=2,train.steps=20"}
+
+
+def test_runs_have_the_colours_of_the_report_in_the_ui(lab):
+    assert lab.run("-m", "init=he,xavier", "seed=1,2", *TINY) == 0
+    found = {run.info.run_name: run.data.tags["mlflow.runColor"] for run in lab.runs()}
+    assert found["init=he seed=1"] == found["init=he seed=2"] == PALETTE[0]
+    assert found["init=xavier seed=1"] == found["init=xavier seed=2"] == PALETTE[1]
+
+
+def test_seeds_of_one_setting_can_be_told_from_each_other_in_the_ui(lab):
+    assert lab.run("-m", "seed=1,2", *TINY) == 0
+    assert not any("mlflow.runColor" in run.data.tags for run in lab.runs())
 
 
 def test_a_worker_that_is_killed_fails_one_trial(lab):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from initlab import comparison, provenance
+from initlab import provenance, runs
 from initlab.checks import UserError
 from initlab.config import GROUPS, MOST_LETTERS, Config
 from initlab.data import Data
@@ -65,7 +65,7 @@ def fetch(uri: str | None, run_id: str, project: Path) -> Recorded:
         raise ReproductionError(f"{printable(run_id)}: a run id has letters and digits alone")
     with reading(uri, project) as client:
         with quick_and_quiet():
-            run = comparison.find(client, [run_id]).get(run_id)
+            run = runs.find(client, [run_id]).get(run_id)
         if run is None:
             place = masked(client.tracking_uri)
             raise ReproductionError(f"{run_id}: there is no such run in {place}, or it is deleted")

@@ -18,7 +18,7 @@ from urllib.parse import quote, urlsplit
 
 from initlab import provenance, views
 from initlab.checks import UserError
-from initlab.comparison import quoted
+from initlab.runs import quoted
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # a lab on a laptop does not phone home
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # we say it ourselves
@@ -55,9 +55,9 @@ class Store:
     ui: str
     command: str | None
 
-    def has_sweep(self, sweep: str) -> bool:
-        """Return whether a run of the experiment is of a sweep."""
-        condition = f"tags.sweep = {quoted(sweep)}"
+    def has(self, tag: str, value: str) -> bool:
+        """Return whether a run of the experiment has a tag of this value."""
+        condition = f"tags.{tag} = {quoted(value)}"
         with explained(self.uri):
             return bool(self.client.search_runs([self.experiment_id], condition, max_results=1))
 
@@ -149,7 +149,11 @@ def quick_and_quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def alone(uri: str) -> Iterator[None]:
-    """Let one process at a time set up a SQLite database, which MLflow does not see to."""
+    """Let one process at a time write to a SQLite database.
+
+    MLflow does not see to that when it sets one up; afterwards SQLite does, but has those that wait
+    sleep for longer than there is to wait for.
+    """
     database = sqlite_path(uri)
     if database is None or sys.platform == "win32":
         yield
@@ -158,7 +162,8 @@ def alone(uri: str) -> Iterator[None]:
 
     folder = os.open(database.parent, os.O_RDONLY)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+        with contextlib.suppress(OSError):  # not every network folder can be locked
+            fcntl.flock(folder, fcntl.LOCK_EX)
         yield
     finally:
         os.close(folder)

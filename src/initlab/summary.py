@@ -54,7 +54,12 @@ def summarize(
 
 
 def color(store: Store, compared: Comparison, taken: Sequence[str]) -> None:
-    """Give runs the colours in the UI that they have in the report, if they are of this sweep."""
+    """Give runs the colours in the UI that they have in the report, if they are of this sweep.
+
+    Seeds of a single setting keep those of the UI, by which they can be told from each other.
+    """
+    if len(compared.settings) == 1:
+        return
     styles = charts.colors(compared)
     for setting in compared.settings:
         style = styles[setting.number]

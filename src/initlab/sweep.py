@@ -22,11 +22,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from initlab import console, provenance
 from initlab.checks import UserError, told
-from initlab.comparison import Comparison, Run, of_sweep, ordered, read
+from initlab.comparison import Comparison, Run, ordered
 from initlab.config import PROJECT, Config, ConfigError, build, explain
 from initlab.job import Job
 from initlab.pool import Interrupted, Started
 from initlab.progress import SweepProgress, checking, plan
+from initlab.runs import of_sweep, read
 from initlab.trial import Result, fingerprint, load, params
 
 if TYPE_CHECKING:  # MLflow takes a second to import
@@ -176,11 +177,12 @@ def open_for(config: Config) -> Store | None:
 def compared(trials: Sequence[Trial], store: Store | None) -> Iterator[Trial]:
     """Yield each trial with its state."""
     earlier: dict[str, Trial] = {}
+    begun = store and store.has("role", "trial")
     for trial in trials:
         state, twin = "new", ""
         if trial.fingerprint in earlier:
             state = f"same as {earlier[trial.fingerprint].name}"
-        elif store:
+        elif store and begun:
             state, twin = found(store, trial.fingerprint)
         earlier.setdefault(trial.fingerprint, trial)
         yield replace(trial, state=state, twin=twin)
@@ -219,7 +221,7 @@ def claim(folder: Path, multirun: DictConfig, store: Store | None) -> Path:
         raise ConfigError(f"hydra.sweep.dir must name a folder for the sweep alone; got '{folder}'")
     for number in itertools.count(1):
         mine = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
-        if store and store.has_sweep(mine.name):
+        if store and store.has("sweep", mine.name):
             continue
         try:
             mine.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from PIL.Image import Image
 from initlab.checks import told
 from initlab.record import metrics
 from initlab.signals import undisturbed
-from initlab.store import Store, TrackingError, explained, quick_and_quiet
+from initlab.store import Store, TrackingError, alone, explained, quick_and_quiet
 from initlab.training import Step
 from initlab.verdict import Verdict
 
@@ -70,7 +70,7 @@ class Tracker:
             for when, step in self.pending
             for name, value in metrics(step)
         ]
-        with self.talking():
+        with self.writing():
             for first in range(0, len(entries), MOST_METRICS):
                 self.client.log_batch(self.run_id, entries[first : first + MOST_METRICS])
         self.pending.clear()
@@ -100,7 +100,7 @@ class Tracker:
         said = [str(verdict), *notes] if verdict else notes
         if said:
             tags["mlflow.note.content"] = "\n\n".join(said)
-        with self.talking():
+        with self.writing():
             self.client.log_batch(self.run_id, tags=[RunTag(*item) for item in tags.items()])
 
     @contextlib.contextmanager
@@ -118,9 +118,15 @@ class Tracker:
             self.failure = error
             raise
 
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Talk to the store of numbers and tags, which others may be writing to."""
+        with self.talking(), alone(self.store.uri):
+            yield
+
     def __enter__(self) -> Tracker:
         try:
-            with self.talking():
+            with self.writing():
                 with undisturbed():
                     run = self.client.create_run(
                         self.store.experiment_id, tags=self.tags, run_name=self.name
@@ -149,7 +155,7 @@ class Tracker:
             try:
                 if error is not None and status == "FAILED":
                     self.log_text("".join(traceback.format_exception(error)), "traceback.txt")
-                    with self.talking():
+                    with self.writing():
                         self.client.set_tag(self.run_id, "error", told(error)[:MOST_LETTERS])
                 self.flush()
             except TrackingError:
@@ -157,7 +163,7 @@ class Tracker:
             # A store that has failed is asked once more, but not for minutes.
             patience = quick_and_quiet() if self.failure else contextlib.nullcontext()
             try:
-                with explained(self.store.uri), patience:
+                with explained(self.store.uri), patience, alone(self.store.uri):
                     self.client.set_terminated(self.run_id, status)
             except TrackingError as unreachable:
                 self.failure = self.failure or unreachable

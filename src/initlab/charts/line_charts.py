@@ -37,7 +37,7 @@ def line_chart(comparison: Comparison, metric: str) -> Chart | None:
     scale = scale_of(found, metric)
     styles = colors(comparison)
     banded = few(comparison)
-    sheet, panel = framed(TITLES[metric], legend(comparison))
+    sheet, panel = framed(TITLES[metric], legend(comparison, [each.setting for each in found]))
     for course in reversed(found):  # the best lies over the others
         draw(panel, course, styles[course.setting.number], scale, banded)
     # All charts have the same axis of steps, so that they can stand side by side.

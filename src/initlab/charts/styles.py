@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,17 +86,18 @@ def crossed(comparison: Comparison) -> tuple[str, str] | None:
     return (hue, stroke) if fits and len(options(comparison, stroke)) <= len(DASHES) else None
 
 
-def legend(comparison: Comparison) -> list[tuple[str, Style]]:
-    """Return what the lines mean."""
+def legend(comparison: Comparison, shown: Collection[Setting]) -> list[tuple[str, Style]]:
+    """Return what the lines of the settings that are shown mean."""
     if keys := crossed(comparison):
         hues, strokes = (options(comparison, key) for key in keys)
         return [
             *((said(keys[0], value), Style(color)) for value, color in zip(hues, PALETTE)),
             *((said(keys[1], value), Style(DIM, dash)) for value, dash in zip(strokes, DASHES)),
         ]
-    styles, own = colors(comparison), colored(comparison)
+    styles = colors(comparison)
+    own = [setting for setting in colored(comparison) if setting in shown]
     entries = [(setting.name, styles[setting.number]) for setting in own]
-    others = len(comparison.settings) - len(own)
+    others = len(shown) - len(own)
     return [*entries, (f"{others} others", OTHER)] if others else entries
 
 
