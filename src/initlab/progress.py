@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import TypeVar
@@ -34,7 +35,8 @@ class SweepProgress:
         self.total = len(names)
         self.cached = cached
         self.width = min(LONGEST, max(map(len, names), default=0))
-        self.done = self.failed = self.running = 0
+        self.running = 0
+        self.ends: Counter[str] = Counter()  # of the trials that came to one, by their outcome
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
@@ -52,12 +54,14 @@ class SweepProgress:
     def words(self) -> str:
         """Return the counts, without those of which there are none."""
         counts = {
-            "failed": self.failed,
+            "failed": self.ends["failed"],
+            "killed": self.ends["killed"],
             "cached": self.cached,
             "running": self.running,
         }
         parts = [f"{count} {word}" for word, count in counts.items() if count]
-        return ", ".join([f"{self.done} of {self.total} done", *parts])
+        done = sum(self.ends[outcome] for outcome in DONE)
+        return ", ".join([f"{done} of {self.total} done", *parts])
 
     def started(self) -> None:
         """Count a trial that has begun."""
@@ -67,11 +71,9 @@ class SweepProgress:
     def ended(self, name: str, result: Result) -> None:
         """Count a trial that has ended, and print its line."""
         self.running -= 1
-        if result.outcome in DONE:
-            self.done += 1
-        else:
-            self.failed += 1
-        number = f"{self.done + self.failed:>{len(str(self.total))}}/{self.total}"
+        self.ends[result.outcome] += 1
+        self.bar.update(self.task, description=self.words(), completed=self.ends.total())
+        number = f"{self.ends.total():>{len(str(self.total))}}/{self.total}"
         half = self.width // 2
         shown = name if len(name) <= self.width else f"{name[: half - 1]}…{name[-half:]}"
         word = result.verdict or result.outcome
@@ -87,7 +89,6 @@ class SweepProgress:
             line.append(f": {result.reason}" if result.reason else "")
             line.truncate(self.console.width, overflow="ellipsis")
         self.console.print(line, soft_wrap=True)
-        self.bar.update(self.task, description=self.words(), completed=self.done + self.failed)
 
     def say(self, words: str) -> None:
         """Print a line above the bar."""
