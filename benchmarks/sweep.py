@@ -33,8 +33,8 @@ sys.path.insert(0, str(SRC))
 from hydra_plugins.initlab_sweeper import Composer  # noqa: E402
 from initlab import figures, store  # noqa: E402, F401  (imported before the clock starts)
 from initlab.config import PROJECT, register  # noqa: E402
+from initlab.grid import check  # noqa: E402
 from initlab.job import Job  # noqa: E402
-from initlab.sweep import check  # noqa: E402
 from initlab.trial import train  # noqa: E402
 
 DEFAULTS = ["train.steps=50"]

@@ -30,6 +30,14 @@ NUMERICS = {
     "diagnostics",
     "verdict",
 }
+HYDRA = {
+    "train",
+    "initlab.config",
+    "initlab.grid",
+    "initlab.job",
+    "initlab.sweep",
+    "hydra_plugins.*",
+}
 # package → the modules that alone may import it, anywhere in their source
 OWNERS = {
     "matplotlib": {"initlab.figures", "initlab.charts.*"},
@@ -41,8 +49,8 @@ OWNERS = {
         "initlab.reproduction",
         "compare",
     },
-    "hydra": {"train", "initlab.config", "initlab.job", "initlab.sweep", "hydra_plugins.*"},
-    "omegaconf": {"train", "initlab.config", "initlab.job", "initlab.sweep", "hydra_plugins.*"},
+    "hydra": HYDRA,
+    "omegaconf": HYDRA,
     "sklearn": {"initlab.data"},
     "pooch": {"initlab.cache", "initlab.idx"},
     "scipy": {"initlab.activations"},

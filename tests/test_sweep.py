@@ -91,8 +91,7 @@ def test_a_sweep_is_flat_and_its_trials_are_named_by_what_varies(lab, capsys):
 def test_trials_on_all_cores_lose_nothing_and_give_the_same_losses(lab):
     arguments = ["init=xavier,he", "seed=0,1,2", "optimizer=adam", *TINY]
     assert lab.run("-m", *arguments) == 0
-    assert lab.run("-m", "hydra/launcher=cores", "hydra.launcher.processes=2",
-                   "sweep.existing=rerun", *arguments) == 0  # fmt: skip
+    assert lab.run("-m", *ON_ALL_CORES, "sweep.existing=rerun", *arguments) == 0
     here, there = lab.runs()[:6], lab.runs()[6:]
     assert len({run.data.tags["process.pid"] for run in here}) == 1
     assert {run.data.tags["process.pid"] for run in there}.isdisjoint({str(os.getpid())})

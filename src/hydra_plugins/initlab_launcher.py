@@ -28,7 +28,7 @@ class CoresLauncher(Launcher):
 
         if processes is not None and not (type(processes) is int and processes > 0):
             raise ConfigError(
-                f"hydra.launcher.processes must be null, for all cores, or a number above 0; "
+                "hydra.launcher.processes must be null, for all cores, or a number above 0; "
                 f"got {processes!r}"
             )
         self.pool = Pool(processes or cores(), needed=processes is not None)

@@ -11,7 +11,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 
 class GridSweeper(BasicSweeper):
@@ -57,9 +57,11 @@ class Composer:
     """
 
     def __init__(self, loader: Any, multirun: DictConfig) -> None:
+        from initlab.job import typed  # not needed when Hydra looks for plug-ins
+
         self.loader = loader
         self.multirun = multirun
-        self.typed: Any = OmegaConf.to_container(multirun.hydra.overrides.hydra, resolve=False)
+        self.typed = typed(multirun.hydra.overrides.hydra)
         self.parser = OverridesParser.create()
         self.begun: dict[tuple[str, ...], bytes] = {}  # pickles, which are faster than copies
 

@@ -23,6 +23,8 @@ from typing import Any
 
 import cloudpickle  # type: ignore[import-untyped]
 
+from initlab.environment import environment
+
 AGAIN_SECONDS = 1.0  # after which a process is asked once more to stop
 
 
@@ -88,7 +90,9 @@ class Pool:
             from multiprocessing import forkserver
 
             self.context.set_forkserver_preload(["initlab.preload"])
-            with searched(sys.path):
+            # The server is not told of sys.path (gh-117378 of CPython), and would hand on whatever
+            # other copy of initlab may be installed.
+            with environment({"PYTHONPATH": os.pathsep.join(sys.path)}):
                 forkserver.ensure_running()
 
     def run(
@@ -157,24 +161,6 @@ class Pool:
         """End the processes at once, whatever they do."""
         for worker, _ in list(self.busy.values()):
             worker.process.kill()
-
-
-@contextlib.contextmanager
-def searched(path: Sequence[str]) -> Iterator[None]:
-    """Let processes that begin meanwhile look for modules where this one does.
-
-    The server of forks is not told by itself (gh-117378 of CPython),
-    and would hand on whatever other copy of initlab may be installed.
-    """
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(path)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = before
 
 
 def serve(pipe: Any, pickled: bytes) -> None:

@@ -18,6 +18,7 @@ from urllib.parse import quote, urlsplit
 
 from initlab import provenance, views
 from initlab.checks import UserError
+from initlab.environment import environment
 from initlab.runs import quoted
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # a lab on a laptop does not phone home
@@ -135,16 +136,10 @@ def explained(uri: str) -> Iterator[None]:
 def quick_and_quiet() -> Iterator[None]:
     """Make MLflow give up soon, and keep its notes about a new database to itself."""
     settings = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "4", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
-    before = {name: os.environ.get(name) for name in settings}
-    os.environ.update({name: os.environ.get(name, value) for name, value in settings.items()})
     for noisy in ("alembic", "mlflow.store.db.utils"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    try:
+    with environment({name: os.environ.get(name, value) for name, value in settings.items()}):
         yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
 
 
 @contextlib.contextmanager

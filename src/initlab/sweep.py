@@ -8,27 +8,23 @@ import itertools
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.core.utils import JobStatus
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from initlab import console, provenance
-from initlab.checks import UserError, told
-from initlab.comparison import Comparison, Run, ordered
-from initlab.config import PROJECT, Config, ConfigError, build, explain
-from initlab.job import Job
+from initlab import console
+from initlab.checks import told
+from initlab.comparison import Comparison, Run
+from initlab.config import PROJECT, Config, ConfigError
+from initlab.grid import Trial, check, common, compared, named, quoted, refuse_existing
 from initlab.pool import Interrupted, Started
 from initlab.progress import SweepProgress, checking, plan
 from initlab.runs import of_sweep, read
-from initlab.trial import Result, fingerprint, load, params
+from initlab.trial import Result
 
 if TYPE_CHECKING:  # MLflow takes a second to import
     from initlab.pool import Pool
@@ -39,34 +35,6 @@ if TYPE_CHECKING:  # MLflow takes a second to import
 TRIAL_SECONDS, STEP_SECONDS, PAYS_SECONDS = 0.5, 0.0008, 5.0
 ONE_SIGNAL_SECONDS = 0.5
 MARK = "multirun.yaml"  # whoever makes this file in a folder has the folder for its sweep
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One combination of a grid, composed and checked.
-
-    overrides    that compose it, as Hydra reads them
-    params       as its run will have them
-    fingerprint  of the numbers that it will record
-    state        new, cached (a finished run has its numbers), failed or killed before, running
-                 (elsewhere), or that it is the same as an earlier trial of the sweep
-    twin         the id of the run that is spoken of
-    """
-
-    name: str
-    overrides: list[str]
-    composed: DictConfig
-    config: Config
-    params: dict[str, str]
-    fingerprint: str
-    state: str = "new"
-    twin: str = ""
-
-    @property
-    def needless(self) -> bool:
-        """Whether its numbers are there or will be without it."""
-        done = self.state == "cached" or self.state.startswith("same")
-        return done and self.config.sweep.existing != "rerun"
 
 
 def run(
@@ -86,7 +54,7 @@ def run(
         trials.append(check(name, overrides, compose))
         first = len(trials) == 1 and not trials[0].config.sweep.dry_run
         if first and pool and pays(trials * len(grid), pool):
-            pool.warm_up()
+            pool.warm_up()  # while the others are checked
     config = common(trials)
     store = open_for(config) if config.tracking.enabled else None
     gc.freeze()  # MLflow as well
@@ -115,49 +83,6 @@ def run(
     return int(any(result.outcome == "failed" for result in results.values()))
 
 
-def named(grid: Sequence[Sequence[str]]) -> list[tuple[str, list[str]]]:
-    """Return each combination with the name of what varies in it, "" where nothing does."""
-    columns = [sorted(set(column)) for column in zip(*grid)]
-    varies = {values[0].partition("=")[0] for values in columns if len(values) > 1}
-    rows = []
-    for combination in grid:
-        settings = dict(text.split("=", 1) for text in combination)
-        name = " ".join(f"{key}={settings[key]}" for key in ordered(varies))
-        rows.append((name, list(combination)))
-    return rows
-
-
-def check(name: str, overrides: list[str], compose: Callable[[Sequence[str]], DictConfig]) -> Trial:
-    """Compose and build a trial and load its data; raises `ConfigError` if it could not run."""
-    if name:
-        overrides = [*overrides, f"hydra.job.name={quoted(name)}"]
-    try:
-        composed = compose(overrides)
-        config = build(composed)
-        job = Job.of(composed, composed.hydra)
-        mark = fingerprint(config, job, load(config, job))
-        found = params(config, job)
-    except (UserError, HydraException, OmegaConfBaseException) as error:
-        message = str(error) if isinstance(error, UserError) else explain(error)
-        where = f"\nin the trial {name}; no trial was started" if name else ""
-        raise ConfigError(f"{message}{where}") from error
-    return Trial(job.name, overrides, composed, config, found, mark)
-
-
-def quoted(text: object) -> str:
-    """Return a text as Hydra reads it in an override."""
-    return QuotedString(str(text), Quote.single).with_quotes()
-
-
-def common(trials: Sequence[Trial]) -> Config:
-    """Return the config of the sweep itself; raises `ConfigError` if its trials disagree."""
-    first = trials[0].config
-    for name in ("tracking", "sweep"):
-        if any(getattr(trial.config, name) != getattr(first, name) for trial in trials):
-            raise ConfigError(f"{name}.* cannot be swept: it must be the same in all trials")
-    return first
-
-
 def open_for(config: Config) -> Store | None:
     """Return the store of the trials; None if they are only looked at, and there is none yet."""
     from initlab.store import MissingError, open_store
@@ -172,47 +97,6 @@ def open_for(config: Config) -> Store | None:
     if not looking:
         store.close_lost()
     return store
-
-
-def compared(trials: Sequence[Trial], store: Store | None) -> Iterator[Trial]:
-    """Yield each trial with its state."""
-    earlier: dict[str, Trial] = {}
-    begun = store and store.has("role", "trial")
-    for trial in trials:
-        state, twin = "new", ""
-        if trial.fingerprint in earlier:
-            state = f"same as {earlier[trial.fingerprint].name}"
-        elif store and begun:
-            state, twin = found(store, trial.fingerprint)
-        earlier.setdefault(trial.fingerprint, trial)
-        yield replace(trial, state=state, twin=twin)
-
-
-def found(store: Store, mark: str) -> tuple[str, str]:
-    """Return the state of a fingerprint in the store, and the run that has it."""
-    twins = store.twins(mark)
-    for state, wanted in (("cached", "FINISHED"), ("running", "RUNNING")):
-        for run in twins:
-            if run.info.status == wanted and not (
-                wanted == "RUNNING" and provenance.gone(run.data.tags)
-            ):
-                return state, run.info.run_id
-    if not twins:
-        return "new", ""
-    last = twins[0].info
-    return "failed before" if last.status == "FAILED" else "killed before", last.run_id
-
-
-def refuse_existing(trials: Sequence[Trial]) -> None:
-    """Raise `ConfigError` if the numbers of a trial are there already."""
-    existing = [trial for trial in trials if trial.state == "cached"]
-    if existing:
-        lines = "".join(f"\n  {trial.name} is run {trial.twin}" for trial in existing[:10])
-        more = f"\n  and {len(existing) - 10} more" if len(existing) > 10 else ""
-        raise ConfigError(
-            f"sweep.existing=error: {len(existing)} of {len(trials)} trials have been run:"
-            f"{lines}{more}"
-        )
 
 
 def claim(folder: Path, multirun: DictConfig, store: Store | None) -> Path:
@@ -379,14 +263,8 @@ def unrecorded(
 ) -> list[Run]:
     """Return what became of trials that have no run, as where the store could not be written."""
     known = {run.name for run in runs}
-    lost = [trial for trial in trials if trial.name in results and trial.name not in known]
     return [
-        Run(
-            "",
-            trial.name,
-            results[trial.name].outcome,
-            reason=results[trial.name].reason,
-            params=trial.params,
-        )
-        for trial in lost
+        Run("", trial.name, result.outcome, reason=result.reason, params=trial.params)
+        for trial in trials
+        if (result := results.get(trial.name)) and trial.name not in known
     ]
