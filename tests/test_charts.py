@@ -14,7 +14,7 @@ from initlab import charts, figures
 from initlab.charts.courses import Course
 from initlab.charts.heat_maps import MOST_COLUMNS, shades
 from initlab.charts.sheets import DPI
-from initlab.charts.strips import BARS, hidden
+from initlab.charts.strips import hidden
 from initlab.charts.styles import DASHES, GREY, PALETTE, legend
 from initlab.charts.words import length, wrapped
 from initlab.comparison import Comparison, Curve, Run
@@ -279,18 +279,21 @@ def shapes(chart, kind):
 
 
 def test_a_contact_sheet_has_a_row_a_setting_best_first_and_a_column_a_layer():
-    worse = run("init=he", accuracy=0.5, histograms=histograms())
-    better = run("init=xavier", accuracy=0.7, histograms=histograms(seed=1))
+    worse = run("init=he", accuracy=[0.1, 0.5], histograms=histograms())
+    better = run("init=xavier", accuracy=[0.1, 0.7], histograms=histograms(seed=1))
     chart = drawn(worse, better, run("init=zeros"))["activations"]
     assert [text for text in words(chart) if "init=" in text] == ["init=xavier", "init=he"]
     assert words(chart).count("layer 1") == words(chart).count("layer 2") == 1
     bars = shapes(chart, PolyCollection)
     assert len(bars) == 4
     assert len(shapes(chart, LineCollection)) == 8  # where it started, and the foot of each
-    counts = better.histograms["activations/counts"][-1, 0]
-    heights = figures.heights(figures.within(counts)) / figures.ROOM * BARS
-    corners = bars[0].vertices[:-1, 1]
-    np.testing.assert_allclose(corners[0] - corners[1:-1:2], heights)
+    corners = bars[0].vertices[:-1]
+    heights = corners[0, 1] - corners[1:-1:2, 1]
+    areas = heights * np.diff(corners[::2, 0])
+    shares = better.histograms["activations/counts"][-1, 0] / 1000
+    assert list(heights[[1, -2]]) == [0, 0]  # between the axis and what lies beyond it
+    inside = np.delete(areas, [1, -2])
+    np.testing.assert_allclose(inside / inside.sum(), shares / shares.sum())
     assert {bar.vertices[0, 0] for bar in bars[:2]} == {bar.vertices[0, 0] for bar in bars[2:]}
 
 
@@ -318,7 +321,7 @@ def test_a_deep_network_shows_a_few_layers_and_says_so():
 
 
 def test_of_many_settings_the_best_are_shown_in_pictures_of_a_few():
-    runs = [run(f"lr={lr}", accuracy=lr / 100, histograms=histograms()) for lr in range(40)]
+    runs = [run(f"lr={lr}", accuracy=[0, lr / 100], histograms=histograms()) for lr in range(40)]
     found = drawn(*runs)
     sheets = [found[name] for name in ("activations", "activations_2", "activations_3")]
     named = [text for sheet in sheets for text in words(sheet) if text.startswith("lr=")]

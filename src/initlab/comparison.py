@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from initlab.config import GROUPS
 from initlab.record import RECENT
 
-CURVES = ("train/loss", "f", "test/loss", "train/accuracy", "test/accuracy")
+CURVES = ("train/loss", "f", "x", "y", "test/loss", "train/accuracy", "test/accuracy")
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Run:
     seconds     from its start to its end, None while it is running
     params      choices (init → he) and settings (init.scale → 2.0), as typed
     metrics     the last value of each metric, if finite
-    curves      by metric: train/loss (of a descent: f), test/loss, train/accuracy, test/accuracy
+    curves      by metric, those of CURVES: f, x and y of a descent, the others of a network
     histograms  the arrays of histograms.npz, empty where it left none
     """
 

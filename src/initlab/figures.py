@@ -236,9 +236,9 @@ def logarithmic(values: NDArray[np.float64]) -> bool:
     return bool(values.size and values.min() > 0 and values.max() > 20 * values.min())
 
 
-def spaced(layers: int) -> NDArray[np.intp]:
-    """Return the indices of the layers that are drawn: of many, a few evenly spaced."""
-    return np.unique(np.linspace(0, layers - 1, min(layers, MOST_LAYERS)).round().astype(np.intp))
+def spaced(count: int, most: int = MOST_LAYERS) -> NDArray[np.intp]:
+    """Return the indices of what is drawn, such as layers: of many, a few evenly spaced."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.intp))
 
 
 def power(exponent: float) -> str:

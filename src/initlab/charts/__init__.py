@@ -6,14 +6,20 @@ them stands beside the panels and covers no curve.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from initlab.charts.contact_sheets import activations
+from initlab.charts.gaps import gaps
 from initlab.charts.heat_maps import heat_map
 from initlab.charts.line_charts import TITLES, line_chart
+from initlab.charts.multiples import multiples
+from initlab.charts.paths import paths
 from initlab.charts.pictures import Chart, png
+from initlab.charts.scatters import scatter
 from initlab.charts.sheets import WIDTH
 from initlab.charts.styles import Style, colors
+from initlab.charts.valleys import valley
 from initlab.comparison import Comparison
 
 __all__ = ["WIDTH", "Chart", "Style", "colors", "drawn", "png"]
@@ -21,9 +27,16 @@ __all__ = ["WIDTH", "Chart", "Style", "colors", "drawn", "png"]
 
 def drawn(comparison: Comparison) -> Iterator[Chart]:
     """Yield each chart that there is something for."""
-    for metric in TITLES:
-        if chart := line_chart(comparison, metric):
+    made: tuple[Callable[[Comparison], Chart | None], ...] = (
+        *(partial(line_chart, metric=metric) for metric in TITLES),
+        valley,
+        paths,
+        multiples,
+        gaps,
+        heat_map,
+        scatter,
+    )
+    for make in made:
+        if chart := make(comparison):
             yield chart
-    if chart := heat_map(comparison):
-        yield chart
     yield from activations(comparison)

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from initlab.charts.scales import HUGE, Floats, Scale
+from initlab.charts.scales import HUGE, SHARES, Floats, Scale
 from initlab.comparison import Comparison, Curve, Run, Setting
 
 FIFTIETH = 50  # a running mean is over such a part of a run
 POINTS = 600  # of a line, about as many as it has pixels
 BEYOND = 10.0  # times the highest that finished, up to where the others are shown
+HELD_OUT = ("validation/accuracy", "test/accuracy")  # the first that a setting has
 ALIKE = 0.01  # of the axis that lines are apart which cannot be told from each other
 
 
@@ -73,6 +74,12 @@ def courses(comparison: Comparison, metric: str) -> list[Course]:
     return [course for course in found if course.mean.size or course.broken]
 
 
+def held_out(setting: Setting) -> str:
+    """Return the metric that tells how well a setting does on what it was not trained on."""
+    known = {name for run in setting.runs for name in run.curves}
+    return next((name for name in HELD_OUT if name in known), HELD_OUT[-1])
+
+
 def values_of(found: Iterable[Course]) -> Floats:
     """Return all values that are drawn."""
     return np.concatenate(
@@ -90,8 +97,8 @@ def scale_of(found: Sequence[Course], metric: str) -> Scale:
     On it lies where the runs that finish start and end. What comes between, and the others, may
     rise to ten times as high.
     """
-    if metric == "test/accuracy":
-        return Scale(0.0, 1.0, share=True)
+    if metric.endswith("/accuracy"):
+        return SHARES
     runs = [run for each in found for run in each.setting.runs if metric in run.curves]
     done = [run for run in runs if run.outcome == "finished"]
     starts = [run.curves[metric].values[0] for run in done or runs]

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.collections import PolyCollection
 
 from initlab import figures
-from initlab.charts.keys import axes, by_count, options
+from initlab.charts.keys import axes, by_count, options, searched
 from initlab.charts.pictures import Chart
 from initlab.charts.scales import HUGE
 from initlab.charts.sheets import LEADING, MARGIN, TIGHT, TOP, WIDTH, Sheet
@@ -35,18 +35,19 @@ def heat_map(comparison: Comparison) -> Chart | None:
     """Draw the test accuracy, or the loss where there is none, over the two keys that vary.
 
     The better, the lighter; a frame marks the best, and a cell without a number says why. None if
-    other than two keys vary, or if they have more values than a page has room for.
+    other than two keys vary, or if they are of a random search or have more values than a page has
+    room for.
     """
     keys = axes(comparison)
-    if len(keys) != 2:
+    if len(keys) != 2 or searched(comparison):
         return None
     down, across = by_count(comparison, keys)
     rows, columns = options(comparison, down), options(comparison, across)
     if len(rows) > MOST_ROWS or len(columns) > MOST_COLUMNS:
         return None
     share = any(setting.accuracy for setting in comparison.settings)
-    title = "test accuracy" if share else "final loss"
     spreads = [each.accuracy if share else each.loss for each in comparison.settings]
+    title = "test accuracy" if share else "final loss" if any(spreads) else "verdict"
     values = [min(spread.mean, HUGE) if spread else None for spread in spreads]
     shade = shades([value for value in values if value is not None], share)
     placed = {
@@ -66,7 +67,7 @@ def heat_map(comparison: Comparison) -> Chart | None:
     return Chart(
         "heat_map",
         f"{title} by {down} and {across}",
-        "The lighter, the better; a frame marks the best.",
+        "The lighter, the better; a frame marks the best." if any(spreads) else "",
         f"{title} by {down} and {across}. {'; '.join(told)}.",
         lattice.sheet.figure,
     )

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 
 from initlab.charts.courses import Course, courses, covered, scale_of, values_of, window
+from initlab.charts.legends import Legend
 from initlab.charts.pictures import Chart
 from initlab.charts.scales import Scale, step_ticks
-from initlab.charts.sheets import LEADING, MARGIN, TOP, WIDTH, Sheet
+from initlab.charts.sheets import TOP, WIDTH, Sheet
 from initlab.charts.styles import DIM, THIN, Style, colors, few, greyness, legend
-from initlab.charts.words import SIZE, counted, length, wrapped
+from initlab.charts.words import SIZE, counted
 from initlab.comparison import Comparison
 from initlab.figures import GRID, INK
 
 TITLES = {"train/loss": "training loss", "f": "value of f", "test/accuracy": "test accuracy"}
 FILES = {"train/loss": "loss", "f": "f", "test/accuracy": "accuracy"}
 LEFT, RIGHT, BOTTOM, HEIGHT = 0.56, 0.26, 0.44, 2.5  # around a panel, and its own
-STROKE, HANDLE = 0.32, 0.42  # of a line in a legend, and from its start to its words
 MARKED = 30  # points of a line up to which each is marked
 
 
@@ -67,28 +65,18 @@ def line_chart(comparison: Comparison, metric: str) -> Chart | None:
 
 def framed(title: str, entries: Sequence[tuple[str, Style]]) -> tuple[Sheet, Axes]:
     """Return a sheet with a panel under its title and over its legend."""
-    room = WIDTH - 2 * MARGIN
-    widest = HANDLE + max(length(name) for name, _ in entries) + MARGIN
-    columns = min(max(1, int(room / widest)), len(entries))
-    rows = math.ceil(len(entries) / columns)
-    names = [wrapped(name, room - HANDLE) for name, _ in entries]
-    lines = [max(map(len, names[row::rows])) for row in range(rows)]
-    top = TOP + HEIGHT + BOTTOM
-    sheet = Sheet(WIDTH, top + LEADING * sum(lines) + 0.06, title)
-    for index, (name, (_, style)) in enumerate(zip(names, entries)):
-        column, row = divmod(index, rows)
-        x = MARGIN + room / columns * column
-        y = top + LEADING * (sum(lines[:row]) + 0.5)
-        sheet.add(Line2D((x, x + STROKE), (y, y), **style.line))
-        for line, text in enumerate(name):
-            sheet.write(x + HANDLE, y + LEADING * line, text)
+    key, top = Legend(entries, WIDTH), TOP + HEIGHT + BOTTOM
+    sheet = Sheet(WIDTH, top + key.height + 0.06, title)
+    key.draw(sheet, top)
     return sheet, sheet.panel(LEFT, TOP, WIDTH - LEFT - RIGHT, HEIGHT)
 
 
-def draw(panel: Axes, course: Course, style: Style, scale: Scale, banded: bool) -> None:
-    """Draw the course of a setting."""
+def draw(
+    panel: Axes, course: Course, style: Style, scale: Scale, banded: bool, most: int = MARKED
+) -> None:
+    """Draw the course of a setting, its points marked if there are not more than the most."""
     if course.mean.size:
-        marker = "o" if style.own and len(course.steps) <= MARKED else ""
+        marker = "o" if style.own and len(course.steps) <= most else ""
         mean = scale.near(course.mean)
         panel.plot(course.steps, mean, marker=marker, markersize=2.5, **style.line)
         if banded and len(course.setting.finished) > 1:

@@ -69,9 +69,12 @@ class Scale:
         }
 
 
-def step_ticks(last: int) -> dict[float, str]:
-    """Return the same of an axis of steps."""
-    found = MaxNLocator(5, steps=[1, 2, 5, 10], integer=True).tick_values(0, last)
+SHARES = Scale(0.0, 1.0, share=True)
+
+
+def step_ticks(last: int, most: int = 5) -> dict[float, str]:
+    """Return the same of an axis of steps, about as many as asked for at the most."""
+    found = MaxNLocator(most, steps=[1, 2, 5, 10], integer=True).tick_values(0, last)
     return {step: f"{step:,.0f}" for step in found if 0 <= step <= last}
 
 

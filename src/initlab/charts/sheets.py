@@ -25,11 +25,11 @@ class Sheet:
         self.inches = Affine2D().scale(1, -1).translate(0, height) + self.figure.dpi_scale_trans
         self.write(MARGIN, 0.18, title, TITLE)
 
-    def panel(self, x: float, y: float, width: float, height: float) -> Axes:
-        """Add axes."""
+    def panel(self, x: float, y: float, width: float, height: float, **kind: Any) -> Axes:
+        """Add axes, flat ones if no other kind is asked for."""
         all_across, all_down = self.figure.get_size_inches()
         corner = (x / all_across, 1 - (y + height) / all_down)
-        return self.figure.add_axes((*corner, width / all_across, height / all_down))
+        return self.figure.add_axes((*corner, width / all_across, height / all_down), **kind)
 
     def write(
         self, x: float, y: float, text: str, size: float = SIZE, color: Any = INK, ha: str = "left"

@@ -12,26 +12,32 @@ from initlab import figures
 from initlab.charts.scales import Floats
 from initlab.charts.sheets import LEADING, MARGIN, TIGHT, WIDTH, Sheet
 from initlab.charts.styles import DIM, GREY, Style
-from initlab.charts.words import SMALL, length, wrapped
-from initlab.comparison import Run, Setting
+from initlab.charts.words import SMALL, brief, length, wrapped
+from initlab.comparison import Run, Setting, Spread
 from initlab.figures import INK
 
 BARS = 0.4  # the height of a histogram
 GAP = 0.08  # between two
+RIM, BAR = 0.08, 0.055  # beside an axis, for what lies beyond it, and of the bar in it
+SEEN = 0.005  # share from which on that is drawn and told
 
 
 @dataclass(frozen=True, eq=False)
 class Strip:
     """The histograms of a run beside each other, under the name of its setting.
 
+    named     what it is
     labelled  whether its layers are named
     scaled    whether it has an axis
+    rims      the room on both sides of an axis
     """
 
     setting: Setting
     run: Run
+    named: str
     labelled: bool
     scaled: bool
+    rims: tuple[float, float]
 
     @property
     def note(self) -> str:
@@ -43,7 +49,7 @@ class Strip:
     @property
     def name(self) -> list[str]:
         """The name of the setting, in lines."""
-        return wrapped(self.setting.name, WIDTH - 3 * MARGIN - length(self.note, SMALL))
+        return wrapped(self.named, WIDTH - 3 * MARGIN - length(self.note, SMALL))
 
     @property
     def edges(self) -> Floats:
@@ -57,8 +63,11 @@ class Strip:
 
     @property
     def remarks(self) -> list[list[str]]:
-        """What the last histogram of each layer hides."""
-        return [hidden(counts, self.edges) for counts in self.counts[-1]]
+        """What the last histogram of each layer hides, and its standard deviation."""
+        return [
+            hidden(counts, self.edges) + ([f"std {brief(std)}"] if std is not None else [])
+            for std, counts in zip(deviations(self.setting, self.run), self.counts[-1])
+        ]
 
     @property
     def above(self) -> float:
@@ -87,9 +96,10 @@ class Strip:
             for line, text in enumerate(reversed(remarks)):
                 sheet.write(right, base - BARS - TIGHT * (line + 0.6), text, SMALL, ha="right")
             if self.scaled:
+                first, last = left + self.rims[0], right - self.rims[1]
                 ticks = edges[0], (edges[0] + edges[-1]) / 2, edges[-1]
                 for side, share, tick in zip(("left", "center", "right"), (0, 0.5, 1), ticks):
-                    x = left + share * (right - left)
+                    x = first + share * (last - first)
                     sheet.write(x, base + TIGHT * 0.6, f"{tick:g}", SMALL, DIM, ha=side)
             self.draw_bars(sheet, column, (left, right, base), style)
 
@@ -98,19 +108,44 @@ class Strip:
     ) -> None:
         """Draw a histogram between left and right, from its base upwards."""
         left, right, base = place
-        ends = self.edges[[0, -1]]
-        across = np.repeat(np.interp(self.edges, ends, (left, right)), 2)
-        first, last = (
-            np.pad(np.repeat(figures.heights(figures.within(counts)), 2), 1)
-            for counts in self.counts[[0, -1], column]
-        )
+        ends = left + self.rims[0], right - self.rims[1]
+        inner = np.interp(self.edges, self.edges[[0, -1]], ends)
+        below, above = (BAR * (rim > 0) for rim in self.rims)
+        across = np.repeat([left, left + below, *inner, right - above, right], 2)
+        wide = np.array([below, *np.diff(inner), above]) / (inner[1] - inner[0])
         start, end = (
-            np.column_stack([across, base - BARS / figures.ROOM * up]) for up in (first, last)
+            np.column_stack([across, base - np.pad(np.repeat(up, 2), 1)])
+            for up in (bars(counts, wide) for counts in self.counts[[0, -1], column])
         )
         sheet.add(PolyCollection([end], facecolors=style.color, edgecolors=style.color, lw=0.3))
         if len(self.counts) > 1:
             sheet.add(LineCollection([start[1:-1]], colors=INK, lw=0.6))
-        sheet.add(LineCollection([end[[0, -1]]], colors=GREY, lw=0.6))
+        sheet.add(LineCollection([[(left, base), (right, base)]], colors=GREY, lw=0.6))
+
+
+def bars(counts: NDArray[np.int64], wide: Floats) -> Floats:
+    """Return the heights of the bins of K, of what lies beyond, and of two gaps beside: (K+4,).
+
+    wide  (K+2,) how many bins wide each is; as large as its share is the area of each
+    """
+    shares = counts / max(1, counts.sum())
+    heights = figures.heights(np.divide(shares, wide, out=np.zeros_like(shares), where=wide > 0))
+    return np.insert(BARS / figures.ROOM * heights, [1, len(counts) - 1], 0.0)
+
+
+def rims(run: Run) -> tuple[float, float]:
+    """Return the room on both sides of an axis that what lies beyond it takes."""
+    counts = run.histograms["activations/counts"][[0, -1]][:, chosen(run)]
+    beyond = counts[..., [0, -1]] / np.maximum(1, counts.sum(axis=-1, keepdims=True))
+    below, above = RIM * (beyond.max(axis=(0, 1)) >= SEEN)
+    return float(below), float(above)
+
+
+def deviations(setting: Setting, run: Run) -> list[float | None]:
+    """Return the standard deviation of each layer drawn, the mean over the runs of a setting."""
+    names = [f"unit_std/layer_{layer + 1}" for layer in chosen(run)]
+    spreads = [Spread.of(each.metrics.get(name) for each in setting.runs) for name in names]
+    return [spread.mean if spread else None for spread in spreads]
 
 
 def hidden(counts: NDArray[np.int64], edges: Floats) -> list[str]:
@@ -121,7 +156,7 @@ def hidden(counts: NDArray[np.int64], edges: Floats) -> list[str]:
     remarks = []
     if shares.max() >= figures.TELLING:
         remarks.append(f"{shares.max():.0%} at {figures.place_of(shares, edges):.2g}")
-    if beyond >= 0.005:
+    if beyond >= SEEN:
         remarks.append(f"{beyond:.0%} beyond")
     return remarks
 

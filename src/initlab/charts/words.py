@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect
 from functools import lru_cache
 
@@ -9,12 +10,19 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.textpath import text_to_path
 
 TITLE, SIZE, SMALL = 10.0, 9.0, 7.5  # points
+LONG = re.compile(r"\d+\.\d{6,}(e[-+]?\d+)?")  # numbers as they are drawn at random
 LINES, LETTERS = 3, 400  # of a name, before it is cut
 
 
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def brief(value: float, digits: int = 3) -> str:
+    """Return a number in a few digits, its power of ten as short as can be."""
+    number, mark, power = f"{value:.{digits}g}".partition("e")
+    return f"{number}e{int(power)}" if mark else number
 
 
 @lru_cache(maxsize=4096)
@@ -27,9 +35,13 @@ def length(text: str, size: float = SIZE) -> float:
 
 @lru_cache(maxsize=4096)
 def clean(text: str) -> str:
-    """Return a text in one line, with a mark for each letter that the font does not have."""
+    """Return a text in one line, with a mark for each letter that the font does not have.
+
+    Numbers of many digits are written in four.
+    """
     font = get_font(findfont(FontProperties()))
-    words = " ".join(text[:LETTERS].split())
+    text = LONG.sub(lambda number: f"{float(number[0]):.4g}", text[:LETTERS])
+    words = " ".join(text.split())
     return "".join(c if font.get_char_index(ord(c)) else "\N{WHITE SQUARE}" for c in words)
 
 
