@@ -158,6 +158,19 @@ def test_settings_are_ranked_by_accuracy_then_by_loss_and_failures_come_last():
     assert ranked == ["e", "d", "c", "b", "f", "a", "g"]
 
 
+def test_settings_are_ranked_by_validation_accuracy_where_there_is_one():
+    found = {"a": (0.9, 0.5), "b": (0.8, 0.7), "c": (0.7, 0.6)}  # on test set, validation set
+    runs = [
+        Run("", "", "finished", params={"init": name},
+            metrics={"test/accuracy": test, "validation/accuracy": held_out})
+        for name, (test, held_out) in found.items()
+    ]  # fmt: skip
+    ranked = Comparison(runs).ranked
+    assert [setting.values["init"] for setting in ranked] == ["b", "c", "a"]
+    assert [setting.score.mean for setting in ranked] == [0.7, 0.6, 0.5]
+    assert ranked[0].accuracy.mean == 0.8
+
+
 def test_descents_are_ranked_by_where_they_ended():
     ends = {"sgd": 0.5, "adam": 1e-9, "momentum": 3.0}
     runs = [

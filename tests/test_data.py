@@ -179,6 +179,27 @@ def test_train_size_takes_the_first_examples_and_leaves_the_test_set(make, tmp_p
     assert (part.classes, part.sha256) == (whole.classes, whole.sha256)
 
 
+@pytest.mark.parametrize(
+    ("share", "train_size", "kept"),
+    [(0.0, 6, 6), (0.5, 6, 3), (0.25, None, 4), (0.01, 6, 5), (0.99, 6, 1), (0.5, 2, 1)],
+)
+def test_a_share_of_the_training_examples_is_held_out_from_their_end(root, share, train_size, kept):
+    everything = load_set(root, train_size=train_size)
+    data = load_set(root, train_size=train_size, validation=share)
+    assert len(data.train) == kept
+    rejoined = np.concatenate([data.train.x, data.validation.x])
+    assert np.array_equal(rejoined, everything.train.x)
+    labels = np.concatenate([data.train.labels, data.validation.labels])
+    assert np.array_equal(labels, everything.train.labels)
+    assert np.array_equal(data.test.x, everything.test.x)
+    assert data.sha256 == everything.sha256
+
+
+def test_one_training_example_cannot_be_held_out(root):
+    message = refusal(IdxFiles("own", root=str(root), train_size=1, validation=0.5))
+    assert message == ("data.validation must be 0 where there is but one training example; got 0.5")
+
+
 def test_more_training_examples_than_there_are_is_refused_with_their_number(root):
     message = refusal(IdxFiles("own", root=str(root), train_size=7))
     assert "data.train_size must be at most 6" in message
@@ -190,6 +211,8 @@ def test_more_training_examples_than_there_are_is_refused_with_their_number(root
     [
         (lambda: Digits(train_size=0), "train_size must be at least 1; got 0"),
         (lambda: IdxFiles("own", train_size=-1), "train_size must be at least 1; got -1"),
+        (lambda: Digits(validation=1.0), "validation must be at least 0 and less than 1; got 1.0"),
+        (lambda: IdxFiles("own", validation=-0.1), "validation must be at least 0 and less than"),
         (lambda: IdxFiles("own", timeout=0.0), "timeout must be greater than 0; got 0.0"),
         (lambda: IdxFiles("a/b"), "name must be the name of a folder; got 'a/b'"),
         (lambda: IdxFiles(""), "name must be the name of a folder; got ''"),

@@ -108,6 +108,23 @@ def test_a_run_leaves_what_the_design_says(lab, capsys):
     assert max(map(len, re.sub("http.*|open.*", "", printed).splitlines())) <= 80
 
 
+def test_a_validation_set_is_recorded_and_shown(lab, capsys):
+    assert lab.run("data.validation=0.2", "train.steps=20", "train.eval_every=10") == 0
+    (run,) = lab.runs()
+    for metric in ("validation/loss", "validation/accuracy"):
+        assert list(lab.values(run, metric)) == [0, 10, 20]
+    last = lab.values(run, "validation/accuracy")[20]
+    assert last != lab.values(run, "test/accuracy")[20]
+    assert re.search(rf"^validation +loss .* accuracy {last:.1%} *$", capsys.readouterr().out, re.M)
+
+
+def test_a_batch_must_fit_into_what_validation_leaves(lab, capsys):
+    assert lab.run("data.train_size=100", "data.validation=0.2", "train.batch_size=81") == 2
+    error = capsys.readouterr().err
+    assert "train.batch_size must be at most 80" in error
+    assert "of data=digits less those for validation; got 81" in error
+
+
 def test_asking_for_the_revision_leaves_the_index_to_whoever_commits(tmp_path):
     def git(*arguments):
         named = ["-c", "user.name=a", "-c", "user.email=a@b"]

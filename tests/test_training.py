@@ -25,11 +25,11 @@ def digits():
     return Digits().load(np.random.default_rng(0))
 
 
-def synthetic(train=300, test=1003, features=6, classes=4):
+def synthetic(train=300, test=1003, features=6, classes=4, validation=0):
     """Random bytes with labels that depend on them."""
     rng = np.random.default_rng(0)
     parts = []
-    for n in (train, test):
+    for n in (train, validation, test):
         x = rng.integers(256, size=(n, features), dtype=np.uint8)
         parts.append(Samples(x, x[:, :classes].argmax(axis=1), 1 / 255))
     return Data(*parts, features, classes, "synthetic")
@@ -259,6 +259,19 @@ def test_evaluation_is_that_of_the_whole_test_set(test_size):
     assert evaluation.train_accuracy == np.mean(logits(seen).argmax(axis=1) == seen.labels)
 
 
+def test_a_validation_set_is_looked_at_like_the_test_set_and_changes_no_loss():
+    alone, held_out = (synthetic(validation=count) for count in (0, 40))
+    held_out = replace(held_out, train=alone.train, test=alone.test, validation=alone.test)
+    plain, watched = (train(data, Training(steps=20, eval_every=5)) for data in (alone, held_out))
+    assert losses(plain) == losses(watched)
+    for one, other in zip(plain, watched, strict=True):
+        if one.evaluation:
+            assert one.evaluation.validation_loss is None
+            assert one.evaluation.accuracy == one.evaluation.test_accuracy
+            assert other.evaluation.validation_loss == one.evaluation.test_loss
+            assert other.evaluation.accuracy == one.evaluation.test_accuracy
+
+
 def test_a_batch_may_be_larger_than_the_data():
     data = synthetic(train=30, test=20)
     for batching in batches.BATCHING:
@@ -334,6 +347,7 @@ def test_a_last_update_that_breaks_the_network_shows_in_its_test_loss(digits):
         (Step(0, loss=1.0, evaluation=Evaluation(0.5, 1.0, 0.5)), False),
         (Step(0, loss=1.0, evaluation=Evaluation(0.5, math.nan, 0.5)), True),
         (Step(0, evaluation=Evaluation(0.5, math.inf, 0.5)), True),
+        (Step(0, evaluation=Evaluation(0.5, 1.0, 0.5, math.nan, 0.5)), True),
     ],
 )
 def test_a_step_has_diverged_when_a_loss_is_not_finite(step, diverged):

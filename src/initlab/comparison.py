@@ -14,7 +14,17 @@ from numpy.typing import NDArray
 from initlab.config import GROUPS
 from initlab.record import RECENT
 
-CURVES = ("train/loss", "f", "x", "y", "test/loss", "train/accuracy", "test/accuracy")
+CURVES = (
+    "train/loss",
+    "f",
+    "x",
+    "y",
+    "validation/loss",
+    "test/loss",
+    "train/accuracy",
+    "validation/accuracy",
+    "test/accuracy",
+)
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,16 @@ class Run:
     def accuracy(self) -> float | None:
         """The last test accuracy."""
         return self.metrics.get("test/accuracy")
+
+    @property
+    def validation(self) -> float | None:
+        """The last accuracy on the validation set, None where there is none."""
+        return self.metrics.get("validation/accuracy")
+
+    @property
+    def score(self) -> float | None:
+        """The accuracy that settings are chosen by: on the validation set, else the test set."""
+        return self.accuracy if self.validation is None else self.validation
 
     @property
     def word(self) -> str:
@@ -124,6 +144,16 @@ class Setting:
         return Spread.of(run.accuracy for run in self.finished)
 
     @property
+    def validation(self) -> Spread | None:
+        """The final validation accuracy of the runs that finished."""
+        return Spread.of(run.validation for run in self.finished)
+
+    @property
+    def score(self) -> Spread | None:
+        """The accuracy that it is ranked by."""
+        return Spread.of(run.score for run in self.finished)
+
+    @property
     def seconds(self) -> Spread | None:
         """What a run took, whatever became of it."""
         return Spread.of(run.seconds for run in self.runs)
@@ -182,18 +212,18 @@ class Comparison:
 
     @cached_property
     def ranked(self) -> list[Setting]:
-        """The settings, best first: by test accuracy, then by loss; failures come last.
+        """The settings, best first: by score, then by loss; failures come last.
 
         Where nothing was trained, by how many runs are healthy. Those of the same data follow each
         other.
         """
 
         def place(setting: Setting) -> tuple[int, bool, float, float, int]:
-            accuracy, loss = setting.accuracy, setting.loss
+            score, loss = setting.score, setting.loss
             return (
                 self.data.index(setting.runs[0].params.get("data", "")),
                 not setting.finished,
-                -accuracy.mean if accuracy else 0.0,
+                -score.mean if score else 0.0,
                 loss.mean if loss else np.inf,
                 -sum(run.verdict == "healthy" for run in setting.finished),
             )

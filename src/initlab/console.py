@@ -23,6 +23,8 @@ MOST_SETTINGS, BEST, WORST = 30, 20, 5  # of more settings the best and the wors
 MOST_FAILURES = 5
 MOST_LETTERS = 120  # of what a run died of
 UNBOUNDED = 10_000  # columns, more than any table has
+# Columns of the table of results that hold numbers.
+NUMBERS = {"n", "f", "loss", "train loss", "validation accuracy", "test accuracy", "seconds"}
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -116,6 +118,9 @@ def outcome(record: Record) -> Table:
             batches = min(RECENT, record.steps[-1].number)
             note = Text(f"(loss: mean of the last {batches} batches)", style="dim")
             table.add_row("train", f"loss {record.loss:.4g}", accuracy, note)
+        if found.validation_accuracy is not None:
+            shown = f"accuracy {found.validation_accuracy:.1%}"
+            table.add_row("validation", f"loss {found.validation_loss:.4g}", shown)
         table.add_row("test", f"loss {found.test_loss:.4g}", f"accuracy {found.test_accuracy:.1%}")
     return table
 
@@ -201,6 +206,8 @@ def result_columns(
     losses = {"f" if "f" in run.curves else "train loss" for run in comparison.runs if run.curves}
     title = losses.pop() if len(losses) == 1 else "loss"
     columns[title] = spreads([setting.loss for setting in shown], "{:.4g}", "{:.1g}")
+    held_out = [setting.validation for setting in shown]
+    columns["validation accuracy"] = spreads(held_out, "{:.1%}", "{:.1%}")
     accuracies = [setting.accuracy for setting in shown]
     columns["test accuracy"] = spreads(accuracies, "{:.1%}", "{:.1%}")
     words = [setting.word for setting in shown]
@@ -228,7 +235,7 @@ def result_table(columns: dict[str, list[Text]], separator: str, cut: bool) -> T
             lines = lines.replace(".", "\n.")
         heads = [Text(line) for line in lines.split("\n")]
         width = max(text.cell_len for text in (*heads, *cells))
-        if title in ("n", "f", "loss", "train loss", "test accuracy", "seconds"):
+        if title in NUMBERS:
             for text in (*heads, *cells):  # Rich would strip what aligns the ± of one with others
                 text.pad_left(width - text.cell_len)
             whole = True

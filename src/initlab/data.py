@@ -41,20 +41,26 @@ class Samples:
 
     def first(self, count: int) -> Samples:
         """Return the first `count` examples, or all where there are fewer."""
-        labels = None if self.labels is None else self.labels[:count]
-        return Samples(self.x[:count], labels, self.scale)
+        return self.part(slice(count))
+
+    def part(self, rows: slice) -> Samples:
+        """Return some of the examples, without copying them."""
+        labels = None if self.labels is None else self.labels[rows]
+        return Samples(self.x[rows], labels, self.scale)
 
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Examples to train and test on.
+    """Examples to train, to choose settings and to test by.
 
-    features  I, the width of the network's input
-    classes   the width of its output
-    sha256    of the whole source's contents (before `train_size`), for fingerprints
+    validation  held out of the training examples, which hold none of them; may be empty
+    features    I, the width of the network's input
+    classes     the width of its output
+    sha256      of the whole source's contents (before `train_size`), for fingerprints
     """
 
     train: Samples
+    validation: Samples
     test: Samples
     features: int
     classes: int
@@ -78,19 +84,23 @@ class Digits(Dataset):
 
     Values 0 to 16, shuffled once and for all. Source: Alpaydin & Kaynak 1998, UCI "Optical
     Recognition of Handwritten Digits", its test set.
+
+    train_size  train on the first so many examples; None for all
+    validation  the share of those, from their end, that is held out to choose settings by
     """
 
     train_size: int | None = None
+    validation: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_train_size(self.train_size)
+        _check_split(self.train_size, self.validation)
 
     def load(self, rng: np.random.Generator) -> Data:
         from importlib.metadata import version
 
         source = f"scikit-learn {version('scikit-learn')}"
         contents = cached("digits", source, ARRAYS, _read_digits)
-        return _data(contents, 1 / 16, self.train_size)
+        return _data(contents, 1 / 16, self.train_size, self.validation)
 
 
 @dataclass
@@ -102,6 +112,7 @@ class IdxFiles(Dataset):
     mirrors     addresses to download from the files that are not there
     sha256      file name -> hash, which a download must match, but not a file that is there
     train_size  train on the first so many examples; None for all
+    validation  the share of those, from their end, that is held out to choose settings by
     timeout     seconds that a mirror may stay silent
     """
 
@@ -110,10 +121,11 @@ class IdxFiles(Dataset):
     mirrors: list[str] = field(default_factory=list)
     sha256: dict[str, str] = field(default_factory=dict)
     train_size: int | None = None
+    validation: float = 0.0
     timeout: float = 30.0
 
     def __post_init__(self) -> None:
-        _check_train_size(self.train_size)
+        _check_split(self.train_size, self.validation)
         checks.positive("timeout", self.timeout)
         if self.name in ("", ".", "..") or Path(self.name).name != self.name:
             raise ValueError(f"name must be the name of a folder; got {self.name!r}")
@@ -135,7 +147,7 @@ class IdxFiles(Dataset):
             contents = cached(kind, source, ARRAYS, lambda: idx.read_set(root))
         except idx.IdxError as error:
             raise DataError(f"{error}\n{self._remedy()}") from error
-        return _data(contents, 1 / 255, self.train_size)
+        return _data(contents, 1 / 255, self.train_size, self.validation)
 
     def folder(self) -> Path:
         """Return `root`, else $INITLAB_DATA/name, else a folder in the user's cache."""
@@ -173,13 +185,15 @@ class Gaussian(Dataset):
     def load(self, rng: np.random.Generator) -> Data:
         x = rng.standard_normal((self.samples, self.features))
         x.flags.writeable = False
-        train, test = Samples(x, None, 1.0), Samples(x[:0], None, 1.0)
-        return Data(train, test, self.features, self.classes, hashlib.sha256(x.data).hexdigest())
+        train, none = Samples(x, None, 1.0), Samples(x[:0], None, 1.0)
+        sha256 = hashlib.sha256(x.data).hexdigest()
+        return Data(train, none, none, self.features, self.classes, sha256)
 
 
-def _check_train_size(size: int | None) -> None:
-    if size is not None:
-        checks.at_least("train_size", size, 1)
+def _check_split(train_size: int | None, validation: float) -> None:
+    if train_size is not None:
+        checks.at_least("train_size", train_size, 1)
+    checks.fraction("validation", validation)
 
 
 def _put_files_there(root: Path) -> str:
@@ -202,17 +216,31 @@ def _read_digits() -> Iterator[NamedArray]:
         yield f"{part}_labels", digits.target[rows].astype(np.int64)
 
 
-def _data(contents: Contents, scale: float, train_size: int | None) -> Data:
+def _data(contents: Contents, scale: float, train_size: int | None, validation: float) -> Data:
     train_x, train_labels, test_x, test_labels = (contents.arrays[name] for name in ARRAYS)
     if train_size is not None and train_size > len(train_x):
         raise DataError(
             f"data.train_size must be at most {len(train_x)}, the number of training examples; "
             f"got {train_size}"
         )
+    train = Samples(train_x, train_labels, scale).first(train_size or len(train_x))
+    kept = _kept(len(train), validation)
     return Data(
-        train=Samples(train_x, train_labels, scale).first(train_size or len(train_x)),
+        train=train.first(kept),
+        validation=train.part(slice(kept, None)),
         test=Samples(test_x, test_labels, scale),
         features=train_x.shape[-1],
         classes=int(train_labels.max()) + 1,
         sha256=contents.sha256,
     )
+
+
+def _kept(count: int, validation: float) -> int:
+    """Return how many of the examples are left to train on."""
+    if not validation:
+        return count
+    if count < 2:
+        raise DataError(
+            f"data.validation must be 0 where there is but one training example; got {validation}"
+        )
+    return min(max(count - round(validation * count), 1), count - 1)

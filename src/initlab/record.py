@@ -38,6 +38,10 @@ def metrics(step: Step) -> Iterator[tuple[str, float]]:
         values["train/accuracy"] = step.evaluation.train_accuracy
         values["test/loss"] = step.evaluation.test_loss
         values["test/accuracy"] = step.evaluation.test_accuracy
+        if step.evaluation.validation_loss is not None:
+            values["validation/loss"] = step.evaluation.validation_loss
+        if step.evaluation.validation_accuracy is not None:
+            values["validation/accuracy"] = step.evaluation.validation_accuracy
     if step.snapshot is not None:
         for name, layers in step.snapshot.statistics.items():
             values |= {f"{name}/layer_{layer}": value for layer, value in enumerate(layers, 1)}

@@ -23,7 +23,16 @@ PAGE = Path(__file__).with_name("report.html")
 
 # The columns of results.csv beside what varies.
 ABOUT = ("run_id", "name", "outcome", "verdict", "reason")
-FINAL = ("train_loss", "test_loss", "train_accuracy", "test_accuracy", "steps", "seconds")
+FINAL = (
+    "train_loss",
+    "validation_loss",
+    "test_loss",
+    "train_accuracy",
+    "validation_accuracy",
+    "test_accuracy",
+    "steps",
+    "seconds",
+)
 
 # What tells most of what is the same in all runs, in this order.
 TELLING = (
@@ -37,7 +46,6 @@ TELLING = (
     "train.batch_size",
     "seed",
 )
-NUMBERS = {"n", "f", "loss", "train loss", "test accuracy", "seconds"}  # columns of the table
 VERBS = {"killed": ("was killed", "were killed"), "running": ("is running", "are running")}
 FEW_FAILURES = 10  # that are unfolded
 MOST_ROWS = 40  # of a table that is not scrolled
@@ -78,8 +86,10 @@ def write_results(comparison: Comparison, file: Path) -> None:
             steps = max((int(curve.steps[-1]) for curve in run.curves.values()), default=None)
             final = (
                 run.loss,
+                run.metrics.get("validation/loss"),
                 run.metrics.get("test/loss"),
                 run.metrics.get("train/accuracy"),
+                run.validation,
                 run.accuracy,
                 steps,
                 run.seconds,
@@ -135,7 +145,7 @@ def page(
         question=question(comparison),
         shared=[f"{key}={comparison.fixed[key]}" for key in TELLING if key in comparison.fixed],
         answer=answer(comparison),
-        columns=[(name, name in NUMBERS) for name in columns],
+        columns=[(name, name in console.NUMBERS) for name in columns],
         rows=rows,
         repeated=any(len(setting.runs) > 1 for setting in comparison.settings),
         failures=failures(comparison),
@@ -173,7 +183,7 @@ def answer(comparison: Comparison) -> list[str]:
     """Return what came of the runs, in sentences: the best, the worst, what did not finish."""
     done = [setting for setting in comparison.ranked if setting.finished]
     sentences = []
-    if not any(setting.accuracy or setting.loss for setting in done):
+    if not any(setting.score or setting.loss for setting in done):
         if done:
             sentences.append("Nothing was trained, so there are verdicts alone.")
     elif len(comparison.data) > 1:
@@ -205,8 +215,9 @@ def answer(comparison: Comparison) -> list[str]:
 
 def result(setting: Setting) -> tuple[str, str]:
     """Return what a setting is ranked by, and how much of it it has."""
-    if setting.accuracy:
-        return "a test accuracy of", spread(setting.accuracy, "{:.1%}", "{:.1%}")
+    if setting.score:
+        measure = "a validation accuracy of" if setting.validation else "a test accuracy of"
+        return measure, spread(setting.score, "{:.1%}", "{:.1%}")
     if setting.loss:
         descent = any("f" in run.curves for run in setting.finished)
         return "an f of" if descent else "a training loss of", spread(setting.loss)
@@ -222,7 +233,7 @@ def chance(done: Sequence[Setting]) -> list[str]:
     """Say whether the best of some settings may owe that to chance."""
     best, *others = done
     if all(len(setting.finished) == 1 for setting in done):
-        return ["With one run each, small differences may be chance."] if best.accuracy else []
+        return ["With one run each, small differences may be chance."] if best.score else []
     rivals = [setting for setting in others if overlap(best, setting)]
     if not rivals:
         return []
@@ -232,7 +243,7 @@ def chance(done: Sequence[Setting]) -> list[str]:
 
 def overlap(best: Setting, other: Setting) -> bool:
     """Tell whether mean ± std of two settings overlap."""
-    one, two = (best.accuracy, other.accuracy) if best.accuracy else (best.loss, other.loss)
+    one, two = (best.score, other.score) if best.score else (best.loss, other.loss)
     if not one or not two:
         return False
     return abs(one.mean - two.mean) <= (one.std or 0.0) + (two.std or 0.0)

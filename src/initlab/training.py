@@ -67,11 +67,19 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What the network does on the probe and on the whole test set."""
+    """What the network does on the probe, the test set and the validation set, if there is one."""
 
     train_accuracy: float
     test_loss: float
     test_accuracy: float
+    validation_loss: float | None = None
+    validation_accuracy: float | None = None
+
+    @property
+    def accuracy(self) -> float:
+        """What settings are ranked by: the accuracy on the validation set, else on the test set."""
+        held_out = self.validation_accuracy
+        return self.test_accuracy if held_out is None else held_out
 
 
 @dataclass(slots=True)
@@ -94,8 +102,10 @@ class Step:
     @property
     def diverged(self) -> bool:
         """Whether a loss is no longer a number."""
-        test_loss = self.evaluation.test_loss if self.evaluation else 0.0
-        return not (math.isfinite(self.loss or 0.0) and math.isfinite(test_loss))
+        losses = [self.loss]
+        if self.evaluation:
+            losses += [self.evaluation.test_loss, self.evaluation.validation_loss]
+        return not all(math.isfinite(loss) for loss in losses if loss is not None)
 
 
 class Score:
@@ -135,13 +145,15 @@ class Observer:
         else:
             self.train = Score(network, first, data.classes)
             self.test = Score(network, data.test, data.classes)
+            held_out = data.validation
+            self.validation = Score(network, held_out, data.classes) if len(held_out) else None
 
     def look(self, number: int, previous: Parameters | None) -> Step:
         """Return the step with what is due; `previous` holds the parameters one update ago."""
         step = Step(number)
         if number in self.eval_steps:
-            test_loss, test_accuracy = self.test()
-            step.evaluation = Evaluation(self.train()[1], test_loss, test_accuracy)
+            held_out = self.validation() if self.validation else (None, None)
+            step.evaluation = Evaluation(self.train()[1], *self.test(), *held_out)
         if number in self.snapshot_steps:
             step.snapshot = self.probe.snapshot(number, previous)
         return step

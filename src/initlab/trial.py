@@ -54,7 +54,7 @@ class Result:
     outcome   finished, diverged, failed or killed
     verdict   one word, "" where there is none
     reason    what a failed one died of, in one line
-    accuracy  on the test set, None where there is none
+    accuracy  on the validation set, else on the test set, None where there is none
     seconds   from the first step to the last file
     """
 
@@ -127,7 +127,7 @@ def train(config: Config, job: Job) -> Result:
         console.opened(tracker.page, tracker.store.command)
     else:
         console.kept(job.folder)
-    accuracy = record.evaluation.test_accuracy if record.evaluation else None
+    accuracy = record.evaluation.accuracy if record.evaluation else None
     return Result(outcome, verdict.word if verdict else "", "", accuracy, seconds)
 
 
@@ -182,7 +182,8 @@ def load(config: Config, job: Job) -> Data | None:
     if config.train.steps and config.train.batch_size > len(data.train):
         raise ConfigError(
             f"train.batch_size must be at most {len(data.train)}, the number of training examples "
-            f"of data={job.choices['data']}; got {config.train.batch_size}"
+            f"of data={job.choices['data']}{' less those for validation' * bool(data.validation)}; "
+            f"got {config.train.batch_size}"
         )
     return data
 

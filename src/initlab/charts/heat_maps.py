@@ -32,7 +32,7 @@ WIDEST_NAME = 1.9  # of a row
 
 
 def heat_map(comparison: Comparison) -> Chart | None:
-    """Draw the test accuracy, or the loss where there is none, over the two keys that vary.
+    """Draw the accuracy that settings are ranked by, else the loss, over the two keys that vary.
 
     The better, the lighter; a frame marks the best, and a cell without a number says why. None if
     other than two keys vary, or if they are of a random search or have more values than a page has
@@ -45,9 +45,12 @@ def heat_map(comparison: Comparison) -> Chart | None:
     rows, columns = options(comparison, down), options(comparison, across)
     if len(rows) > MOST_ROWS or len(columns) > MOST_COLUMNS:
         return None
-    share = any(setting.accuracy for setting in comparison.settings)
-    spreads = [each.accuracy if share else each.loss for each in comparison.settings]
-    title = "test accuracy" if share else "final loss" if any(spreads) else "verdict"
+    share = any(setting.score for setting in comparison.settings)
+    held_out = any(setting.validation for setting in comparison.settings)
+    spreads = [each.score if share else each.loss for each in comparison.settings]
+    title = "final loss" if any(spreads) else "verdict"
+    if share:
+        title = "validation accuracy" if held_out else "test accuracy"
     values = [min(spread.mean, HUGE) if spread else None for spread in spreads]
     shade = shades([value for value in values if value is not None], share)
     placed = {
