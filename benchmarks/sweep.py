@@ -30,8 +30,8 @@ from hydra.types import RunMode
 SRC = Path(__file__).resolve().parents[1] / "src"
 sys.path.insert(0, str(SRC))
 
-from hydra_plugins.initlab_sweeper import Composer  # noqa: E402
 from initlab import figures, store  # noqa: E402, F401  (imported before the clock starts)
+from initlab.composer import Composer  # noqa: E402
 from initlab.config import PROJECT, register  # noqa: E402
 from initlab.grid import check  # noqa: E402
 from initlab.job import Job  # noqa: E402

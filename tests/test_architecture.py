@@ -32,9 +32,13 @@ NUMERICS = {
 }
 HYDRA = {
     "train",
+    "initlab.composer",
     "initlab.config",
     "initlab.grid",
     "initlab.job",
+    "initlab.launch",
+    "initlab.search",
+    "initlab.space",
     "initlab.sweep",
     "hydra_plugins.*",
 }
@@ -51,6 +55,7 @@ OWNERS = {
     },
     "hydra": HYDRA,
     "omegaconf": HYDRA,
+    "optuna": {"initlab.study"},
     "sklearn": {"initlab.data"},
     "pooch": {"initlab.cache", "initlab.idx"},
     "scipy": {"initlab.activations"},

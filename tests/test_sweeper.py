@@ -7,7 +7,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from hydra_plugins.initlab_sweeper import Composer
+from initlab.composer import Composer
 from initlab.config import PROJECT, register
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,7 @@ class CoresLauncher(Launcher):
 
     null stands for as many as there are cores, or for one where that is faster. With one, jobs run
     in the process of the sweep itself. A job that was composed before, to be checked, is not
-    composed again: `composed` has it by its overrides.
+    composed again: `composed` has it by its overrides, until it is launched.
     """
 
     def __init__(self, processes: int | None) -> None:
@@ -50,16 +50,21 @@ class CoresLauncher(Launcher):
         return [answers[index] for index in range(len(job_overrides))]
 
     def stream(
-        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int = 0
+        self, job_overrides: Iterable[Sequence[str]], initial_job_idx: int = 0
     ) -> Iterator[tuple[int, Any]]:
         """Run jobs; yield what the pool yields: (index, Started), later (index, JobReturn)."""
-        configs = []
+        configs = self.configs(job_overrides, initial_job_idx)
+        yield from self.pool.run(partial(job, self.context, self.task_function), configs)
+
+    def configs(
+        self, job_overrides: Iterable[Sequence[str]], initial_job_idx: int
+    ) -> Iterator[DictConfig]:
+        """Yield the whole config of each job."""
         for number, overrides in enumerate(job_overrides, initial_job_idx):
-            config = self.composed.get(tuple(overrides)) or self.compose(overrides)
+            config = self.composed.pop(tuple(overrides), None) or self.compose(overrides)
             with open_dict(config):
                 config.hydra.job.id = config.hydra.job.num = number
-            configs.append(config)
-        yield from self.pool.run(partial(job, self.context, self.task_function), configs)
+            yield config
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
         """Return the whole config of a job."""

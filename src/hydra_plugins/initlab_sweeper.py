@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
-from hydra._internal.config_loader_impl import get_overrides_dirname
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig
 
 
 class GridSweeper(BasicSweeper):
@@ -20,6 +16,7 @@ class GridSweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> None:
         """Run the sweep that was typed; exits with its status if that is not 0."""
         from initlab import sweep  # not needed by a single run's discovery of plug-ins
+        from initlab.composer import Composer
         from initlab.config import ConfigError
 
         assert self.hydra_context is not None
@@ -47,52 +44,6 @@ def fault_of(override: Override) -> str:
         return "" if any(True for _ in override.sweep_string_iterator()) else "no value fits"
     except ValueError as error:  # range(1, 2, 0)
         return str(error)
-
-
-class Composer:
-    """Composes the trials of a sweep as Hydra does, and several times as fast.
-
-    Hydra reads and merges all files for each trial. Here that is done once for each choice of
-    options; the plain values of a trial are then put into a copy.
-    """
-
-    def __init__(self, loader: Any, multirun: DictConfig) -> None:
-        from initlab.job import typed  # not needed when Hydra looks for plug-ins
-
-        self.loader = loader
-        self.multirun = multirun
-        self.typed = typed(multirun.hydra.overrides.hydra)
-        self.parser = OverridesParser.create()
-        self.begun: dict[tuple[str, ...], bytes] = {}  # pickles, which are faster than copies
-
-    def __call__(self, overrides: Sequence[str]) -> DictConfig:
-        """Return the config of a trial; raises `HydraException` if it cannot be composed."""
-        parsed = self.parser.parse_overrides(list(overrides))
-        values = [override for override in parsed if self.is_value(override)]
-        first = [text for text, one in zip(overrides, parsed) if one not in values]
-        if tuple(first) not in self.begun:
-            whole = self.loader.load_sweep_config(self.multirun, first)
-            self.begun[tuple(first)] = pickle.dumps(whole)
-        config: DictConfig = pickle.loads(self.begun[tuple(first)])
-        self.loader._apply_overrides_to_config(values, config)
-        hydra = config.hydra
-        task = [override for override in parsed if not override.is_hydra_override()]
-        hydra.overrides.task = [override.input_line for override in task]
-        hydra.overrides.hydra = [
-            *self.typed,
-            *(override.input_line for override in parsed if override.is_hydra_override()),
-        ]
-        hydra.job.override_dirname = get_overrides_dirname(
-            task, **hydra.job.config.override_dirname
-        )
-        return config
-
-    def is_value(self, override: Override) -> bool:
-        """Tell whether an override sets a plain value, which changes nothing else of the config."""
-        key = override.key_or_group
-        if override.is_hydra_override():
-            return key == "hydra.job.name"
-        return override.package is None and not self.loader.repository.group_exists(key)
 
 
 for name in ("grid", "basic"):  # Hydra's own basic one would tell nothing of what became of trials

@@ -27,6 +27,10 @@ CURVES = (
 )
 
 
+MOST_DIGITS = 6  # of a number that is shown as it is
+RANKS = {"finished": 0, "pruned": 1}  # of outcomes; the others come after them
+
+
 @dataclass(frozen=True)
 class Curve:
     """One metric of a run by step, ascending: steps (S,) and values (S,), all finite."""
@@ -39,9 +43,9 @@ class Curve:
 class Run:
     """One run as its store holds it.
 
-    outcome     finished, diverged, failed, killed or running
+    outcome     finished, diverged, pruned (by a search), failed, killed or running
     verdict     one word, "" where there is none
-    reason      in one line, what a failed run died of or where one diverged, else ""
+    reason      in one line, what a failed run died of or where one ended early, else ""
     seconds     from its start to its end, None while it is running
     params      choices (init → he) and settings (init.scale → 2.0), as typed
     metrics     the last value of each metric, if finite
@@ -123,7 +127,7 @@ class Setting:
         first = self.runs[0]
         chosen = (f"{group}={first.params[group]}" for group in GROUPS if group in first.params)
         return (
-            " ".join(f"{key}={value}" for key, value in self.values.items())
+            " ".join(f"{key}={short(value)}" for key, value in self.values.items())
             or re.sub(r"(^| )seed=\S*", "", first.name).strip()
             or next(chosen, first.name)
         )
@@ -212,17 +216,17 @@ class Comparison:
 
     @cached_property
     def ranked(self) -> list[Setting]:
-        """The settings, best first: by score, then by loss; failures come last.
+        """The settings, best first: by score, then by loss; then the pruned, then the others.
 
         Where nothing was trained, by how many runs are healthy. Those of the same data follow each
         other.
         """
 
-        def place(setting: Setting) -> tuple[int, bool, float, float, int]:
+        def place(setting: Setting) -> tuple[int, int, float, float, int]:
             score, loss = setting.score, setting.loss
             return (
                 self.data.index(setting.runs[0].params.get("data", "")),
-                not setting.finished,
+                min(RANKS.get(run.outcome, len(RANKS)) for run in setting.runs),
                 -score.mean if score else 0.0,
                 loss.mean if loss else np.inf,
                 -sum(run.verdict == "healthy" for run in setting.finished),
@@ -258,6 +262,16 @@ def ordered(keys: Iterable[str]) -> list[str]:
     """Sort keys as they are shown: the groups in their order, others, `seed` last."""
     ranks = {group: rank for rank, group in enumerate(GROUPS)}
     return sorted(keys, key=lambda key: (key == "seed", ranks.get(key, len(ranks)), key))
+
+
+def short(value: str) -> str:
+    """Return a value as tables show it: a number of more digits than people type, with four."""
+    digits = re.match(r"-?0*\.?0*([\d.]*)", value)
+    try:
+        long = digits is not None and len(digits[1].replace(".", "")) > MOST_DIGITS
+        return f"{float(value):.4g}" if long and "." in value else value
+    except ValueError:
+        return value
 
 
 def natural(value: str) -> tuple[bool, list[float], str]:

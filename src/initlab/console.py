@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from initlab.comparison import Comparison, Run, Setting, Spread
+from initlab.comparison import Comparison, Run, Setting, Spread, short
 from initlab.diagnostics import Snapshot
 from initlab.record import RECENT, Record
 from initlab.training import Step
@@ -78,6 +78,7 @@ def _loss(step: Step) -> str:
 STYLES = {
     "healthy": "bold green",
     "finished": "",
+    "pruned": "dim",
     "diverged": "bold red",
     "failed": "bold red",
     "killed": "bold red",
@@ -175,7 +176,8 @@ def results(comparison: Comparison) -> None:
         out.print(Text(f"⋮ {hidden} of {len(ranked)} settings are not shown", style="dim"))
     for note in (*different_data(comparison), *own_rates(comparison)):
         out.print(Text(note, style="dim"))
-    unfinished = [run for run in comparison.runs if run.outcome not in ("finished", "diverged")]
+    results = ("finished", "diverged", "pruned")
+    unfinished = [run for run in comparison.runs if run.outcome not in results]
     if unfinished:
         out.print(failures(unfinished, comparison.varies))
 
@@ -198,7 +200,7 @@ def result_columns(
 ) -> dict[str, list[Text]]:
     """Return the cells of each column by its title: what varies, merged or not, and what came."""
     axes = [key for key in comparison.varies if key != "seed"]
-    columns = {key: [Text(setting.values.get(key, "")) for setting in shown] for key in axes}
+    columns = {key: [Text(short(setting.values.get(key, ""))) for setting in shown] for key in axes}
     if merged or not axes:
         columns = {"setting": [Text(setting.name) for setting in shown]}
     if any(len(setting.runs) > 1 for setting in comparison.settings):
@@ -281,7 +283,7 @@ def failures(runs: Sequence[Run], varies: Sequence[str]) -> Table:
     """Return the list of runs that never finished and what they died of, as far as it is known."""
     table = Table.grid(padding=(0, 2))
     for run in runs[:MOST_FAILURES]:
-        own = " ".join(f"{key}={run.params[key]}" for key in varies if key in run.params)
+        own = " ".join(f"{key}={short(run.params[key])}" for key in varies if key in run.params)
         reason = Text(run.reason)
         reason.truncate(MOST_LETTERS, overflow="ellipsis")
         what = Text.assemble(own or run.name, ": " if run.reason else "", reason)
@@ -289,6 +291,11 @@ def failures(runs: Sequence[Run], varies: Sequence[str]) -> Table:
     if len(runs) > MOST_FAILURES:
         table.add_row("", Text(f"and {len(runs) - MOST_FAILURES} more", "dim"))
     return table
+
+
+def pair(name: str, words: str) -> None:
+    """Print some words after what they are of."""
+    out.print(Text.assemble((f"{name} ", "dim"), words), soft_wrap=True)
 
 
 def recorded(run_id: str) -> None:

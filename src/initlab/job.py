@@ -21,6 +21,7 @@ class Job:
     config    the whole config, resolved
     folder    for the files of the run, where they do not go to a store
     sweep     the id of the sweep that it is a trial of, if any
+    search    what a search says of it: `search.node`, else None
     """
 
     name: str
@@ -28,6 +29,7 @@ class Job:
     config: dict[str, Any]
     folder: Path
     sweep: str | None
+    search: dict[str, Any] | None = None
 
     @classmethod
     def of(cls, composed: DictConfig, hydra: Any) -> Job:
@@ -43,6 +45,7 @@ class Job:
             config=config,
             folder=Path(OmegaConf.select(hydra, "runtime.output_dir") or ""),
             sweep=Path(hydra.sweep.dir).name if hydra.mode == RunMode.MULTIRUN else None,
+            search=searched(hydra),
         )
 
     @cached_property
@@ -54,6 +57,15 @@ class Job:
     def yaml(self) -> str:
         """The whole config as it is kept with the run."""
         return OmegaConf.to_yaml(OmegaConf.create(self.config))
+
+
+def searched(hydra: Any) -> dict[str, Any] | None:
+    """Return the settings of the search that a trial is of, None if it is of none."""
+    if OmegaConf.select(hydra, "sweeper.number") is None:
+        return None
+    settings = OmegaConf.to_container(hydra.sweeper)
+    assert isinstance(settings, dict)
+    return {str(key): value for key, value in settings.items()}
 
 
 def named_by_hand(hydra: Any) -> str:

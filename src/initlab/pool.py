@@ -14,8 +14,7 @@ import signal
 import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing import connection
 from types import FrameType
@@ -96,27 +95,37 @@ class Pool:
                 forkserver.ensure_running()
 
     def run(
-        self, function: Callable[[Any], Any], arguments: Sequence[Any]
+        self, function: Callable[[Any], Any], arguments: Iterable[Any]
     ) -> Iterator[tuple[int, Any]]:
-        """Call `function` on each argument; yield (index, `Started`), later (index, answer)."""
+        """Call `function` on each argument; yield (index, `Started`), later (index, answer).
+
+        An argument is taken only when a process is free for it, so that it may depend on all
+        answers so far.
+        """
+        waiting = enumerate(arguments)
         if self.processes == 1:
-            yield from self.run_here(function, arguments)
+            yield from self.run_here(function, waiting)
             return
-        waiting = deque(enumerate(arguments))
         pickled = cloudpickle.dumps(function)
-        idle = [Worker(self.context, pickled) for _ in range(min(self.processes, len(waiting)))]
+        idle: list[Worker] = []
+        following = True
         try:
-            while self.busy or (waiting and not self.drained):
-                while waiting and idle and not self.drained:
-                    worker, (index, argument) = idle.pop(), waiting.popleft()
+            while self.busy or (following and not self.drained):
+                while following and len(self.busy) < self.processes and not self.drained:
+                    taken = next(waiting, None)
+                    if taken is None:
+                        following = False
+                        break
+                    worker = idle.pop() if idle else Worker(self.context, pickled)
+                    index, argument = taken
                     worker.pipe.send(argument)
                     self.busy[worker.pipe] = (worker, index)
                     yield index, Started()
                 for pipe in connection.wait([*self.busy], AGAIN_SECONDS):
                     worker, index = self.busy.pop(pipe)
                     answer = worker.answer()
-                    alive = worker.process.is_alive()
-                    idle.append(worker if alive else Worker(self.context, pickled))
+                    if worker.process.is_alive():
+                        idle.append(worker)
                     lost = isinstance(answer, Interrupted)
                     yield index, Interrupted() if lost and self.stopped else answer
                 if self.stopped:
@@ -129,12 +138,11 @@ class Pool:
             self.busy.clear()
 
     def run_here(
-        self, function: Callable[[Any], Any], arguments: Sequence[Any]
+        self, function: Callable[[Any], Any], waiting: Iterator[tuple[int, Any]]
     ) -> Iterator[tuple[int, Any]]:
         """Do what `run` does without any other process."""
-        for index, argument in enumerate(arguments):
-            if self.drained:
-                return
+        while not self.drained and (taken := next(waiting, None)):
+            index, argument = taken
             yield index, Started()
             try:
                 answer = function(argument)

@@ -17,7 +17,7 @@ from initlab.console import STYLES
 from initlab.trial import Result
 
 LONGEST = 44  # letters of a trial's name that are shown
-DONE = ("finished", "diverged")
+DONE = ("finished", "diverged", "pruned")
 
 Item = TypeVar("Item")
 
@@ -25,16 +25,17 @@ Item = TypeVar("Item")
 class SweepProgress:
     """Tells how a sweep goes; use it with `with`.
 
-    names   of the trials that will run
-    cached  how many others need not run
+    total    how many trials will run
+    longest  of their names
+    cached   how many others need not run
     """
 
-    def __init__(self, names: Sequence[str], cached: int) -> None:
+    def __init__(self, total: int, longest: int, cached: int) -> None:
         # What a trial prints in this process goes elsewhere, by another sys.stdout.
         self.console = Console(file=sys.stdout, highlight=False)
-        self.total = len(names)
+        self.total = total
         self.cached = cached
-        self.width = min(LONGEST, max(map(len, names), default=0))
+        self.width = min(LONGEST, longest)
         self.running = 0
         self.ends: Counter[str] = Counter()  # of the trials that came to one, by their outcome
         self.bar = Progress(
@@ -54,6 +55,7 @@ class SweepProgress:
     def words(self) -> str:
         """Return the counts, without those of which there are none."""
         counts = {
+            "pruned": self.ends["pruned"],
             "failed": self.ends["failed"],
             "killed": self.ends["killed"],
             "cached": self.cached,
@@ -62,6 +64,12 @@ class SweepProgress:
         parts = [f"{count} {word}" for word, count in counts.items() if count]
         done = sum(self.ends[outcome] for outcome in DONE)
         return ", ".join([f"{done} of {self.total} done", *parts])
+
+    def spared(self) -> None:
+        """Count a trial that turns out to need no run."""
+        self.total -= 1
+        self.cached += 1
+        self.bar.update(self.task, description=self.words(), total=self.total)
 
     def started(self) -> None:
         """Count a trial that has begun."""

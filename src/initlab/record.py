@@ -95,6 +95,13 @@ class Record:
         losses = [step.loss for step in self.steps[-RECENT - 1 :] if step.loss is not None]
         return float(np.mean(losses)) if losses else None
 
+    def value(self, metric: str) -> float | None:
+        """Return the last value of a metric; of train/loss, the mean of the last hundred steps."""
+        if metric == "train/loss":
+            return self.loss
+        values = (dict(metrics(step)).get(metric) for step in reversed(self.steps))
+        return next((value for value in values if value is not None), None)
+
     def verdict(self, setting: Setting) -> Verdict | None:
         """Return the verdict, None where there is nothing to judge by."""
         if self.snapshots or self.diverged_step is not None:

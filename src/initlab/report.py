@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from initlab import charts, console
 from initlab.charts.words import counted
-from initlab.comparison import CURVES, Comparison, Run, Setting, Spread
+from initlab.comparison import CURVES, Comparison, Run, Setting, Spread, short
 
 PAGE = Path(__file__).with_name("report.html")
 
@@ -46,7 +46,11 @@ TELLING = (
     "train.batch_size",
     "seed",
 )
-VERBS = {"killed": ("was killed", "were killed"), "running": ("is running", "are running")}
+VERBS = {
+    "pruned": ("was pruned", "were pruned"),
+    "killed": ("was killed", "were killed"),
+    "running": ("is running", "are running"),
+}
 FEW_FAILURES = 10  # that are unfolded
 MOST_ROWS = 40  # of a table that is not scrolled
 MOST_NAMED = 10  # runs whose ids are named in a command
@@ -250,12 +254,12 @@ def overlap(best: Setting, other: Setting) -> bool:
 
 
 def failures(comparison: Comparison) -> list[tuple[str, str]]:
-    """Return each run that did not finish, and what became of it."""
+    """Return each run that failed, diverged or was killed, and what became of it."""
     found = []
     for run in comparison.runs:
-        if run.outcome == "finished":
+        if run.outcome in ("finished", "pruned"):
             continue
-        own = [f"{key}={run.params[key]}" for key in comparison.varies if key in run.params]
+        own = [f"{key}={short(run.params[key])}" for key in comparison.varies if key in run.params]
         told = run.reason.startswith(run.outcome)
         became = run.reason if told else ": ".join(filter(None, (run.outcome, run.reason)))
         found.append((" ".join(own) or run.name, became))

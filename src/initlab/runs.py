@@ -82,6 +82,12 @@ def of_sweep(client: MlflowClient, sweep: str) -> list[str]:
     return [run.info.run_id for run in latest([*tagged, *others.values()])]
 
 
+def of_study(client: MlflowClient, experiment_id: str, study: str) -> list[str]:
+    """Return the ids of the trials of a study, the oldest first, of whatever sweeps they are."""
+    tagged = search(client, f"tags.study = {quoted(study)}", [experiment_id])
+    return [run.info.run_id for run in latest([*tagged])]
+
+
 def matching(client: MlflowClient, condition: str, experiment: str) -> list[str]:
     """Return the ids of the trials of an experiment that a filter of MLflow lets through.
 
@@ -220,9 +226,13 @@ def run_of(
     outcome = UNFINISHED.get(info.status, "running")
     if info.status == "FINISHED":
         outcome = "diverged" if tags.get("outcome") == "diverged" else "finished"
+    if info.status == "KILLED" and tags.get("outcome") == "pruned":
+        outcome = "pruned"
     reason = tags.get("error", "").partition("\n")[0]
     if outcome == "diverged" and "diverged_step" in metrics:
         reason = f"diverged at step {metrics['diverged_step']:.0f}"
+    if outcome == "pruned" and curves:
+        reason = f"pruned at step {max(int(curve.steps[-1]) for curve in curves.values())}"
     return Run(
         info.run_id,
         info.run_name or info.run_id,

@@ -1,40 +1,32 @@
-"""A sweep: what happens before its trials, between them and afterwards."""
+"""A sweep: what happens before its trials and afterwards, be they of a grid or of a search."""
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import itertools
 import signal
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from shlex import quote
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from hydra.core.utils import JobStatus
 from omegaconf import DictConfig, OmegaConf
 
 from initlab import console
-from initlab.checks import told
 from initlab.comparison import Comparison, Run
 from initlab.config import PROJECT, Config, ConfigError
-from initlab.grid import Trial, check, common, compared, named, quoted, refuse_existing
-from initlab.pool import Interrupted, Started
+from initlab.grid import Trial, check, common, compared, named, refuse_existing
+from initlab.launch import launch, pays
 from initlab.progress import SweepProgress, checking, plan
-from initlab.runs import of_sweep, read
+from initlab.runs import of_study, of_sweep, read
 from initlab.trial import Result
 
 if TYPE_CHECKING:  # MLflow takes a second to import
     from initlab.pool import Pool
     from initlab.store import Store
 
-# What a trial takes by itself and for a step, as measured on digits, and when a second process is
-# worth the two seconds of its start: three trials of 1,000 steps are faster in one, eight in two.
-TRIAL_SECONDS, STEP_SECONDS, PAYS_SECONDS = 0.5, 0.0008, 5.0
-ONE_SIGNAL_SECONDS = 0.5
 MARK = "multirun.yaml"  # whoever makes this file in a folder has the folder for its sweep
+Ended = Sequence[tuple[Trial, Result]]  # the trials that came to an end, and what became of them
 
 
 def run(
@@ -66,21 +58,21 @@ def run(
         refuse_existing(trials)
     folder = claim(Path(multirun.hydra.sweep.dir), multirun, store)
     waiting = [trial for trial in trials if not trial.needless]
-    results, caught = launch(waiting, len(trials) - len(waiting), launcher, folder)
-    if not store:
-        console.out.print("without a store (tracking.enabled=false) there is no report")
-        console.kept(folder)
-    elif len(caught) > 1:
-        interrupted(folder)
-    else:
-        try:
-            finish(folder, trials, results)
-        except KeyboardInterrupt:
-            interrupted(folder)
-            return 128 + signal.SIGINT
-    if caught:
-        return 128 + caught[0]
-    return int(any(result.outcome == "failed" for result in results.values()))
+    if pool and not pays(waiting, pool):
+        pool.processes = 1
+    longest = max((len(trial.name) for trial in waiting), default=0)
+    shown = SweepProgress(len(waiting), longest, len(trials) - len(waiting))
+    ended, caught = launch(waiting, launcher, folder, shown)
+
+    def tell() -> None:
+        taken = [trial.twin for trial in trials if trial.needless and trial.twin]
+        finish(config, folder, ended, taken, total=len(trials))
+        if left := len(waiting) - len(ended):
+            console.out.print(
+                f"not run: {left} of {len(trials)} trials. The same command goes on from here."
+            )
+
+    return conclude(folder, store, ended, caught, tell)
 
 
 def open_for(config: Config) -> Store | None:
@@ -121,95 +113,27 @@ def claim(folder: Path, multirun: DictConfig, store: Store | None) -> Path:
     raise AssertionError
 
 
-def launch(
-    trials: Sequence[Trial], cached: int, launcher: Any, folder: Path
-) -> tuple[dict[str, Result], list[int]]:
-    """Run trials; return what became of each by name, and the signals that stopped them."""
-    results: dict[str, Result] = {}
-    pool = getattr(launcher, "pool", None)
-    if pool and not pays(trials, pool):
-        pool.processes = 1
-    jobs = []
-    for trial in trials:
-        jobs.append([*trial.overrides, f"hydra.sweep.dir={quoted(folder)}"])
-        if pool:
-            trial.composed.hydra.sweep.dir = str(folder)
-            launcher.composed[tuple(jobs[-1])] = trial.composed
-    shown = SweepProgress([trial.name for trial in trials], cached)
-    with shown, stopping(pool, shown.say) as caught:
-        try:
-            for index, event in events(launcher, jobs):
-                if isinstance(event, Started):
-                    shown.started()
-                    continue
-                trial, result = trials[index], result_of(event)
-                results[trial.name] = result
-                shown.ended(trial.name, result)
-                if result.outcome == "failed" and trial.config.sweep.on_error == "stop" and pool:
-                    pool.drain()
-        except KeyboardInterrupt:
-            if not caught:
-                raise
-    return results, caught
+def conclude(
+    folder: Path, store: Store | None, ended: Ended, caught: Sequence[int], tell: Callable[[], None]
+) -> int:
+    """Tell what came of a sweep, if there is time for that; return the exit status.
 
-
-def pays(trials: Sequence[Trial], pool: Pool) -> bool:
-    """Return whether trials are worth more than one process."""
-    steps = sum(trial.config.train.steps for trial in trials)
-    seconds = TRIAL_SECONDS * len(trials) + STEP_SECONDS * steps
-    return pool.needed or (len(trials) > 1 and seconds > PAYS_SECONDS)
-
-
-def events(launcher: Any, jobs: list[list[str]]) -> Iterator[tuple[int, Any]]:
-    """Run jobs by whatever launcher; those of others hand over all that they return at the end."""
-    if hasattr(launcher, "stream"):
-        yield from launcher.stream(jobs)
-    else:
-        for index, answer in enumerate(launcher.launch(jobs, initial_job_idx=0)):
-            yield index, Started()
-            yield index, answer
-
-
-@contextlib.contextmanager
-def stopping(pool: Any, say: Callable[[str], None]) -> Iterator[list[int]]:
-    """Stop a pool in good order at the first Ctrl-C or SIGTERM, and at once at the second.
-
-    Yields the list of the signals caught so far. One right after the other counts as one: a
-    terminal sends it to all, and whatever started this process may pass on its own.
+    caught  the signals that stopped it
     """
-    caught: list[int] = []
-    last = 0.0
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if caught and now < last + ONE_SIGNAL_SECONDS:
-            return
-        last = now
-        caught.append(number)
-        if pool is None or pool.processes == 1:
-            raise KeyboardInterrupt
-        if len(caught) == 1:
-            say("stopping: what runs is being closed; once more ends it at once")
-            pool.stop()
-        else:
-            pool.kill()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def result_of(event: Any) -> Result:
-    """Return what became of a trial from what its launcher handed back."""
-    if isinstance(event, Interrupted):
-        return Result("failed", reason=event.reason) if event.reason else Result("killed")
-    if event.status == JobStatus.COMPLETED and isinstance(event.return_value, Result):
-        return event.return_value
-    return Result("failed", reason=told(event._return_value))
+    if len(caught) > 1:
+        interrupted(folder)
+    else:
+        if not store:
+            console.out.print("without a store (tracking.enabled=false) there is no report")
+            console.kept(folder)
+        try:
+            tell()
+        except KeyboardInterrupt:
+            interrupted(folder)
+            return 128 + signal.SIGINT
+    if caught:
+        return 128 + caught[0]
+    return int(any(result.outcome == "failed" for _, result in ended))
 
 
 def interrupted(folder: Path) -> None:
@@ -217,54 +141,60 @@ def interrupted(folder: Path) -> None:
     console.error(f"interrupted. What there is: python src/compare.py {quote(folder.name)}")
 
 
-def finish(folder: Path, trials: Sequence[Trial], results: dict[str, Result]) -> None:
-    """Compare what is there now of a sweep; raises `TrackingError` if its store is gone."""
+def finish(
+    config: Config, folder: Path, ended: Ended, taken: Sequence[str], total: int, study: str = ""
+) -> None:
+    """Compare what is there now of a sweep; raises `TrackingError` if its store is gone.
+
+    taken  the ids of runs that others had made before
+    total  how many trials it has
+    study  whose other runs are compared as well, whenever they were made
+    """
     from initlab.store import TrackingError
     from initlab.summary import summarize
 
-    taken = [trial.twin for trial in trials if trial.needless and trial.twin]
+    if not config.tracking.enabled:
+        return
     console.out.print()
     try:
-        store, runs = recorded(trials[0].config, folder, taken)
+        store, runs, others = recorded(config, folder, taken, study)
     except TrackingError:
-        console.results(Comparison(unrecorded(trials, results, [])))
+        console.results(Comparison(unrecorded(ended, [])))
         console.kept(folder)
         raise
-    runs += unrecorded(trials, results, runs)
+    runs += unrecorded(ended, runs)
     if taken:
         console.out.print(
-            f"{len(taken)} of {len(trials)} trials had been run before "
+            f"{len(taken)} of {total} trials had been run before "
             "(sweep.existing=rerun runs them again)"
         )
-    left = sum(not trial.needless and trial.name not in results for trial in trials)
     if any(run.run_id for run in runs):
-        drawn = trials[0].config.tracking.pictures
-        summarize(store, folder, Comparison(runs), taken, drawn)
+        summarize(store, folder, Comparison(runs), others, config.tracking.pictures)
     elif runs:
         console.results(Comparison(runs))
-    if left:
-        console.out.print(
-            f"not run: {left} of {len(trials)} trials. The same command goes on from here."
-        )
 
 
-def recorded(config: Config, folder: Path, taken: Sequence[str]) -> tuple[Store, list[Run]]:
-    """Return the runs of a sweep and those that it took from earlier ones, and their store."""
+def recorded(
+    config: Config, folder: Path, taken: Sequence[str], study: str
+) -> tuple[Store, list[Run], list[str]]:
+    """Return the store, the runs of a sweep and its study, and the ids of those of other sweeps."""
     from initlab.store import explained
 
     store = open_for(config)  # which may have gone; and which closes what a killed process left
     assert store is not None
     with explained(store.uri):
-        return store, read(store.client, [*of_sweep(store.client, folder.name), *taken])
+        own = of_sweep(store.client, folder.name)
+        earlier = of_study(store.client, store.experiment_id, study) if study else []
+        others = [run_id for run_id in (*earlier, *taken) if run_id not in own]
+        ids = [*earlier, *taken] if study else [*own, *taken]
+        return store, read(store.client, ids), others
 
 
-def unrecorded(
-    trials: Sequence[Trial], results: dict[str, Result], runs: Sequence[Run]
-) -> list[Run]:
+def unrecorded(ended: Ended, runs: Sequence[Run]) -> list[Run]:
     """Return what became of trials that have no run, as where the store could not be written."""
     known = {run.name for run in runs}
     return [
         Run("", trial.name, result.outcome, reason=result.reason, params=trial.params)
-        for trial in trials
-        if (result := results.get(trial.name)) and trial.name not in known
+        for trial, result in ended
+        if trial.name not in known
     ]

@@ -49,6 +49,7 @@ class Tracker:
         self.pending: list[tuple[float, Step]] = []
         self.flushed = time.time()
         self.failure: TrackingError | None = None
+        self.status = "FINISHED"  # with which it ends if nothing is raised
 
     @property
     def page(self) -> str:
@@ -95,6 +96,8 @@ class Tracker:
     def conclude(self, outcome: str, verdict: Verdict | None, notes: Sequence[str] = ()) -> None:
         """Tag how the run ended; the verdict's sentence and the notes become its description."""
         tags = {"outcome": outcome}
+        if outcome == "pruned":
+            self.status = "KILLED"  # or it would be taken for one that has all its numbers
         if verdict:
             tags["verdict"] = verdict.word
         said = [str(verdict), *notes] if verdict else notes
@@ -148,7 +151,7 @@ class Tracker:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        status = "FINISHED"
+        status = self.status
         if kind is not None:
             status = "FAILED" if issubclass(kind, Exception) else "KILLED"
         with undisturbed():

@@ -8,7 +8,7 @@ import gc
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,8 @@ from initlab.signals import undisturbed
 from initlab.training import Step, fit
 from initlab.verdict import Setting
 
-if TYPE_CHECKING:  # MLflow takes a second to import
+if TYPE_CHECKING:  # MLflow takes a second to import, Optuna a quarter of one
+    from initlab.study import Reporter
     from initlab.tracking import Tracker
 
 
@@ -51,11 +52,12 @@ class Work:
 class Result:
     """What became of a trial.
 
-    outcome   finished, diverged, failed or killed
+    outcome   finished, diverged, pruned, failed or killed
     verdict   one word, "" where there is none
     reason    what a failed one died of, in one line
     accuracy  on the validation set, else on the test set, None where there is none
     seconds   from the first step to the last file
+    value     of the metric that a search goes by, if it is of one
     """
 
     outcome: str
@@ -63,6 +65,7 @@ class Result:
     reason: str = ""
     accuracy: float | None = None
     seconds: float = 0.0
+    value: float | None = None
 
 
 def attempt(config: Config, job: Job) -> Result:
@@ -99,6 +102,7 @@ def train(config: Config, job: Job) -> Result:
         initial = work.parameters.copy()
         record = Record(job.name, work.notes, config.tracking.pictures)
         tracker = make_tracker(config, job, data) if config.tracking.enabled else None
+        reporter = make_reporter(config, job)
         freeze()
         console.heading(job.name)
         started = time.perf_counter()
@@ -107,18 +111,15 @@ def train(config: Config, job: Job) -> Result:
             try:
                 if tracker:
                     tracker.log_text(job.yaml, "config.yaml")
-                for step in console.watch(work.steps, config.train.steps):
-                    record.add(step)
-                    if tracker:
-                        tracker.log(step)
-                        if step.snapshot:
-                            show(record, tracker, "activations", "gradients")
+                steps = console.watch(work.steps, config.train.steps)
+                pruned = follow(steps, record, tracker, reporter)
             finally:
                 seconds = time.perf_counter() - started
                 with undisturbed():
                     keep(record, job, tracker, initial, work.parameters)
-            verdict = record.verdict(setting(config, job))
+            verdict = None if pruned else record.verdict(setting(config, job))
             outcome = "finished" if record.diverged_step is None else "diverged"
+            outcome = "pruned" if pruned else outcome
             if tracker:
                 tracker.conclude(outcome, verdict, work.notes)
     console.summary(record, verdict, seconds)
@@ -128,7 +129,23 @@ def train(config: Config, job: Job) -> Result:
     else:
         console.kept(job.folder)
     accuracy = record.evaluation.accuracy if record.evaluation else None
-    return Result(outcome, verdict.word if verdict else "", "", accuracy, seconds)
+    value = record.value(job.search["metric"]) if job.search else None
+    return Result(outcome, verdict.word if verdict else "", "", accuracy, seconds, value)
+
+
+def follow(
+    steps: Iterable[Step], record: Record, tracker: Tracker | None, reporter: Reporter | None
+) -> bool:
+    """Take steps into the record and the store; return whether a search has broken them off."""
+    for step in steps:
+        record.add(step)
+        if tracker:
+            tracker.log(step)
+            if step.snapshot:
+                show(record, tracker, "activations", "gradients")
+        if reporter and reporter.prunes(record):
+            return True
+    return False
 
 
 @functools.cache
@@ -246,7 +263,18 @@ def make_tracker(config: Config, job: Job, data: Data | None) -> Tracker:
         tags["version.data"] = data.sha256
     if job.sweep:
         tags["sweep"] = job.sweep
+    if job.search:
+        tags["study"] = job.search["study"]
     return Tracker(store, job.name, params(config, job), tags)
+
+
+def make_reporter(config: Config, job: Job) -> Reporter | None:
+    """Return what tells the study of a search how the training goes, None where there is none."""
+    if job.search is None:
+        return None
+    from initlab.study import Reporter
+
+    return Reporter(job.search, config.train.steps)
 
 
 def params(config: Config, job: Job) -> dict[str, str]:

@@ -1,0 +1,88 @@
+"""Hydra's sweeper over Optuna: a search in place of a grid."""
+
+# Hydra loads plug-ins so that annotations of a dataclass must not be put off by `__future__`.
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+
+@dataclass
+class Search:
+    """How to search: the `hydra.sweeper.*` keys of `hydra/sweeper=search`.
+
+    sampler         what chooses the points: random, tpe (which learns from what came of others),
+                    or grid (all combinations, of values that can be listed)
+    trials          how many the study is to have in all; of a grid, all combinations
+    seed            of the sampler: point n of a random search depends on it and on n alone
+    pruner          median ends a training that is worse than half of the finished ones were at its
+                    step; none
+    startup_trials  that come to their end before any is pruned
+    warmup_steps    of a training before it may be pruned
+    metric          what is best; null: validation/accuracy where data.validation is set, else
+                    test/accuracy, or f for model=quadratic. Accuracies are to rise, others to fall
+    storage         where Optuna keeps the study: a journal file, or the URL of a database; null: a
+                    journal beside the folders of the sweeps
+    study           its name; null: one made from all that its trials share
+    params          key -> what to choose it from, as typed; what is typed wins
+    """
+
+    _target_: str = f"{__name__}.SearchSweeper"
+    sampler: str = "random"
+    trials: int = 100
+    seed: int = 0
+    pruner: str = "median"
+    startup_trials: int = 5
+    warmup_steps: int = 0
+    metric: str | None = None
+    storage: str | None = None
+    study: str | None = None
+    params: dict[str, Any] | None = None
+
+
+class SearchSweeper(Sweeper):
+    """Runs trials that Optuna chooses, until there are as many as asked for.
+
+    A key has an interval(a,b), which tag(log,interval(a,b)) makes logarithmic, a range(a,b,step), a
+    choice(a,b) or, which is the same, a,b; all of them as Hydra reads them.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = settings
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Take what Hydra gives."""
+        from hydra.core.plugins import Plugins
+
+        self.context = hydra_context
+        self.config = config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Run the search that was typed; exits with its status if that is not 0."""
+        from initlab import search  # not needed by a single run's discovery of plug-ins
+        from initlab.composer import Composer
+        from initlab.trial import plain
+
+        params = self.settings["params"] or {}
+        if OmegaConf.is_config(params):
+            params = OmegaConf.to_container(params)
+        given = [f"{key}={plain(value)}" for key, value in params.items()]
+        parser = OverridesParser.create(config_loader=self.context.config_loader)
+        overrides = parser.parse_overrides([*given, *arguments])
+        assert self.config is not None
+        compose = Composer(self.context.config_loader, self.config)
+        status = search.run(overrides, self.settings, compose, self.launcher, self.config)
+        if status:
+            raise SystemExit(status)
+
+
+ConfigStore.instance().store(group="hydra/sweeper", name="search", node=Search, provider="initlab")
