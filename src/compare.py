@@ -14,7 +14,8 @@ from initlab import console
 from initlab.checks import UserError
 from initlab.comparison import Comparison
 from initlab.config import PROJECT, Tracking
-from initlab.runs import matching, named, read
+from initlab.findings import findings
+from initlab.runs import experiment_of, matching, named, read
 
 if TYPE_CHECKING:  # MLflow takes a second to import
     from mlflow import MlflowClient
@@ -72,15 +73,18 @@ def compare(options: argparse.Namespace) -> None:
             "See python src/compare.py --help"
         )
     with reading(options.uri, PROJECT) as client, console.out.status("reading"):
-        run_ids, title, folder = chosen(client, options)
-        comparison = Comparison(read(client, run_ids))
+        run_ids, title, folder, experiment = chosen(client, options)
+        comparison = Comparison(read(client, run_ids), experiment)
     console.results(comparison)
+    console.findings(findings(comparison))
     with console.out.status("drawing"):
         write(comparison, options.output or folder, title)
 
 
-def chosen(client: MlflowClient, options: argparse.Namespace) -> tuple[list[str], str, Path]:
-    """Return the ids of the runs that are asked for, a title, and the folder for the report."""
+def chosen(client: MlflowClient, options: argparse.Namespace) -> tuple[list[str], str, Path, str]:
+    """Return the ids of the runs that are asked for, a title, the folder for the report, and the
+    published experiment that they are of, "" for none.
+    """
     folder = PROJECT / "outputs" / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"
     if options.filter is not None:
         run_ids = matching(client, options.filter, options.experiment)
@@ -89,13 +93,13 @@ def chosen(client: MlflowClient, options: argparse.Namespace) -> tuple[list[str]
                 f'--filter "{options.filter}": there is no such trial '
                 f"in the experiment {options.experiment}"
             )
-        return run_ids, options.filter or f"all runs of {options.experiment}", folder
+        return run_ids, options.filter or f"all runs of {options.experiment}", folder, ""
     found = named(client, [Path(word).name or word for word in options.ids])
     run_ids = [*dict.fromkeys(run_id for group in found.values() for run_id in group)]
     (first, group), *others = found.items()
     if others or group == [first]:
-        return run_ids, f"{len(run_ids)} runs" if len(run_ids) > 1 else f"run {first}", folder
-    return run_ids, f"sweep {first}", PROJECT / "multirun" / first
+        return run_ids, f"{len(run_ids)} runs" if len(run_ids) > 1 else f"run {first}", folder, ""
+    return run_ids, f"sweep {first}", PROJECT / "multirun" / first, experiment_of(client, first)
 
 
 def write(comparison: Comparison, folder: Path, title: str) -> None:

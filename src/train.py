@@ -40,6 +40,8 @@ def main(composed: DictConfig) -> Result:
         job = Job.of(composed, hydra_config)
         if config.sweep.dry_run and not swept:
             raise ConfigError("sweep.dry_run=true is for sweeps: add -m")
+        if job.experiment and not swept:
+            console.out.print(f"one run of {job.experiment}; -m runs all of it", style="dim")
         return attempt(config, job) if swept else train(config, job)
     except Exception as error:
         if swept:

@@ -260,8 +260,8 @@ def test_looking_moves_no_running_statistics(mode, rng):
     np.testing.assert_array_equal(layer.running_var, np.ones(3))
 
 
-def dropped(rate, seed=0, size=(1000, 40)):
-    layer = Dropout(rate, np.random.default_rng(seed))
+def dropped(rate, seed=0, size=(1000, 40), scaling="training"):
+    layer = Dropout(rate, np.random.default_rng(seed), scaling)
     layer.allocate(size[0], size[1], np.float64, first=False)
     return layer
 
@@ -287,6 +287,26 @@ def test_dropout_draws_a_new_mask_every_time():
     layer = dropped(0.5)
     x = np.ones((1000, 40))
     assert (layer.forward(x).copy() != layer.forward(x)).mean() == pytest.approx(0.5, abs=0.02)
+
+
+def test_dropout_scaled_in_evaluation_passes_in_training_what_is_kept(rng):
+    layer = dropped(0.4, scaling="evaluation")
+    x, dy = rng.normal(size=(2, 1000, 40))
+    kept = layer.forward(x) != 0
+    np.testing.assert_array_equal(layer.y, x * kept)
+    np.testing.assert_array_equal(layer.backward(dy), dy * kept)
+    assert kept.mean() == pytest.approx(0.6, abs=0.02)
+
+
+@pytest.mark.parametrize("mode", ["probe", "evaluate"])
+def test_dropout_scaled_in_evaluation_has_there_the_mean_that_it_has_in_training(mode, rng):
+    layer = dropped(0.4, scaling="evaluation")
+    ones = np.ones((1000, 40))
+    trained = layer.forward(ones).mean()
+    layer.mode = mode
+    np.testing.assert_array_equal(layer.forward(ones), 0.6 * ones)
+    np.testing.assert_array_equal(layer.backward(ones), 0.6 * ones)
+    assert trained == pytest.approx(0.6, abs=0.02)
 
 
 @pytest.mark.parametrize("mode", ["probe", "evaluate"])

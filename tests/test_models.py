@@ -51,6 +51,13 @@ def test_dropout_comes_last_at_every_hidden_layer_and_not_at_the_output():
     assert {leaf.rate for leaf in network.leaves if isinstance(leaf, Dropout)} == {0.25}
 
 
+def test_dropout_is_scaled_where_the_model_says():
+    scaled = build(MLP([7], dropout=0.25, dropout_scaling="evaluation")).leaves[2]
+    assert (scaled.training_factor, scaled.evaluation_factor) == (1, 0.75)
+    inverted = build(MLP([7], dropout=0.25)).leaves[2]
+    assert (inverted.training_factor, inverted.evaluation_factor) == (1 / 0.75, 1)
+
+
 def test_dropout_layers_draw_from_streams_of_their_own_that_the_seed_decides():
     first, again = (build(MLP([50, 50], dropout=0.5)) for _ in range(2))
     x = np.ones((8, 4))
@@ -150,6 +157,10 @@ def test_zeros_at_the_end_of_branches_make_the_blocks_the_identity():
         ),
         (lambda: MLP(dropout=1.0), "dropout must be at least 0 and less than 1; got 1.0"),
         (lambda: MLP(dropout=-0.1), "dropout must be at least 0 and less than 1; got -0.1"),
+        (
+            lambda: MLP(dropout_scaling="test"),
+            "dropout_scaling must be one of training, evaluation; got 'test'",
+        ),
         (lambda: ResidualMLP(width=0), "width must be at least 1; got 0"),
         (lambda: ResidualMLP(blocks=0), "blocks must be at least 1; got 0"),
         (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
@@ -11,7 +12,21 @@ from hydra.core.override_parser.types import Override
 
 
 class GridSweeper(BasicSweeper):
-    """Runs the Cartesian product of all swept values, less what has been run before."""
+    """Runs the Cartesian product of all swept values, less what has been run before.
+
+    params  key → values, swept as if they had been typed
+    where   such as `optimizer=adam` → {key: value}: settings of the trials that have it, but of
+            keys that are typed
+    """
+
+    def __init__(
+        self,
+        max_batch_size: int | None,
+        params: Any = None,
+        where: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        super().__init__(max_batch_size, params)
+        self.where = where or {}
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the sweep that was typed; exits with its status if that is not 0."""
@@ -26,14 +41,36 @@ class GridSweeper(BasicSweeper):
         parser = OverridesParser.create(config_loader=loader)
         if not isinstance(self.params, Mapping):
             raise ConfigError(f"hydra.sweeper.params must map keys to values; got {self.params!r}")
+        for setting, others in self.where.items():
+            if "=" not in setting or not isinstance(others, Mapping):
+                raise ConfigError(
+                    "hydra.sweeper.where must map settings to what goes with them, as in "
+                    f"{{optimizer=adam: {{optimizer.lr: 0.1}}}}; got {setting}: {others}"
+                )
         typed = parser.parse_overrides([*self._parse_config(), *arguments])
         for override in filter(Override.is_sweep_override, typed):
             if fault := fault_of(override):
                 raise ConfigError(f"{override.input_line}: {fault}")
+            if override.key_or_group == "experiment":
+                raise ConfigError(f"{override.input_line}: each has a grid of its own; name one")
         (grid,) = self.split_arguments(typed, None)
+        grid = [[*settings, *self.joined(settings)] for settings in grid]
         status = sweep.run(grid, Composer(loader, self.config), self.launcher, self.config)
         if status:
             raise SystemExit(status)
+
+    def joined(self, settings: Sequence[str]) -> list[str]:
+        """Return what `where` adds to the settings of a trial."""
+        from initlab.trial import plain
+
+        typed = {text.partition("=")[0] for text in settings}
+        return [
+            f"{key}={plain(value)}"
+            for setting, others in self.where.items()
+            if setting in settings
+            for key, value in others.items()
+            if key not in typed
+        ]
 
 
 def fault_of(override: Override) -> str:
@@ -50,6 +87,11 @@ for name in ("grid", "basic"):  # Hydra's own basic one would tell nothing of wh
     ConfigStore.instance().store(
         group="hydra/sweeper",
         name=name,
-        node={"_target_": f"{__name__}.GridSweeper", "max_batch_size": None, "params": None},
+        node={
+            "_target_": f"{__name__}.GridSweeper",
+            "max_batch_size": None,
+            "params": None,
+            "where": None,
+        },
         provider="initlab",
     )

@@ -174,13 +174,15 @@ class Setting:
 class Comparison:
     """Runs side by side.
 
-    runs      in the order of what varies: numbers by size, names by the alphabet
-    varies    the keys that differ between them, `seed` last
-    fixed     what is the same in all: key → value
-    settings  the runs grouped by all that varies but the seed, in the order of `runs`
+    runs        in the order of what varies: numbers by size, names by the alphabet
+    varies      the keys that differ between them, `seed` last
+    fixed       what is the same in all: key → value
+    settings    the runs grouped by all that varies but the seed, in the order of `runs`
+    experiment  the published experiment that they are of, "" for none
     """
 
-    def __init__(self, runs: Sequence[Run]) -> None:
+    def __init__(self, runs: Sequence[Run], experiment: str = "") -> None:
+        self.experiment = experiment
         self.varies = varying([run.params for run in runs])
         self.runs = sorted(
             runs, key=lambda run: [natural(run.params.get(key, "")) for key in self.varies]

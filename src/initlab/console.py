@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -13,6 +14,7 @@ from rich.text import Text
 
 from initlab.comparison import Comparison, Run, Setting, Spread, short
 from initlab.diagnostics import Snapshot
+from initlab.findings import Finding
 from initlab.record import RECENT, Record
 from initlab.training import Step
 from initlab.verdict import Verdict
@@ -21,6 +23,7 @@ REFRESH_SECONDS = 0.25
 PLAIN_LINES = 10
 MOST_SETTINGS, BEST, WORST = 30, 20, 5  # of more settings the best and the worst are shown
 MOST_FAILURES = 5
+MOST_LAYERS = 6  # whose activations are told
 MOST_LETTERS = 120  # of what a run died of
 UNBOUNDED = 10_000  # columns, more than any table has
 # Columns of the table of results that hold numbers.
@@ -206,20 +209,34 @@ def result_columns(
     if any(len(setting.runs) > 1 for setting in comparison.settings):
         columns["n"] = [Text(finished(setting)) for setting in shown]
     losses = {"f" if "f" in run.curves else "train loss" for run in comparison.runs if run.curves}
-    title = losses.pop() if len(losses) == 1 else "loss"
+    title = min(losses) if len(losses) == 1 else "loss"
     columns[title] = spreads([setting.loss for setting in shown], "{:.4g}", "{:.1g}")
     held_out = [setting.validation for setting in shown]
     columns["validation accuracy"] = spreads(held_out, "{:.1%}", "{:.1%}")
     accuracies = [setting.accuracy for setting in shown]
     columns["test accuracy"] = spreads(accuracies, "{:.1%}", "{:.1%}")
+    if not losses:
+        columns |= layer_stds(shown)
     words = [setting.word for setting in shown]
     judged = any(run.verdict for run in comparison.runs if run.outcome == "finished")
     if judged or any(word != "finished" for word in words):
         texts = [Text(word, STYLES.get(word, "bold yellow")) for word in words]
         columns["verdict" if judged else "outcome"] = texts
-    seconds = [setting.seconds for setting in shown]
+    seconds = [setting.seconds if losses else None for setting in shown]
     columns["seconds"] = [Text(f"{spread.mean:,.1f}" if spread else "") for spread in seconds]
     return {title: cells for title, cells in columns.items() if any(cells)}
+
+
+def layer_stds(shown: Sequence[Setting]) -> dict[str, list[Text]]:
+    """Return a column a layer: the std of its activations, of some layers where there are many."""
+    names = {name for setting in shown for run in setting.finished for name in run.metrics}
+    layers = sum(name.startswith("unit_std/layer_") for name in names)
+    columns = {}
+    for layer in np.linspace(1, layers, min(layers, MOST_LAYERS)).round().astype(int):
+        name = f"unit_std/layer_{layer}"
+        found = [Spread.of(run.metrics.get(name) for run in each.finished) for each in shown]
+        columns[f"std {layer}"] = [Text(compact(each.mean) if each else "") for each in found]
+    return columns
 
 
 def result_table(columns: dict[str, list[Text]], separator: str, cut: bool) -> Table:
@@ -274,6 +291,11 @@ def spreads(values: Sequence[Spread | None], mean: str, std: str) -> list[Text]:
     ]
 
 
+def compact(value: float) -> str:
+    """Write a positive number in seven letters at the most, with two digits or three."""
+    return f"{value:.3g}" if 1e-3 <= value < 1e3 else plain(f"{value:.2g}")
+
+
 def plain(number: str) -> str:
     """Write 2e+01 as 20."""
     return f"{float(number):g}" if "e+" in number else number
@@ -296,6 +318,22 @@ def failures(runs: Sequence[Run], varies: Sequence[str]) -> Table:
 def pair(name: str, words: str) -> None:
     """Print some words after what they are of."""
     out.print(Text.assemble((f"{name} ", "dim"), words), soft_wrap=True)
+
+
+def findings(found: Sequence[Finding]) -> None:
+    """Print what became of the claims of a source, and what was measured."""
+    if not found:
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("")
+    table.add_column("claim of the source, and what was measured here")
+    for finding in found:
+        style = "bold green" if finding.holds else "bold yellow"
+        said = Text.assemble(finding.claim, "\n", (finding.measured, "dim"))
+        table.add_row(Text(finding.word, style), said)
+    out.print()
+    out.print(table)
+    out.print()
 
 
 def recorded(run_id: str) -> None:

@@ -32,6 +32,7 @@ class Trial:
     state        new, cached (a finished run has its numbers), failed or killed before, running
                  (elsewhere), or that it is the same as an earlier trial of the sweep
     twin         the id of the run that is spoken of
+    experiment   the published experiment that it is of, "" for none
     """
 
     name: str
@@ -42,6 +43,7 @@ class Trial:
     fingerprint: str
     state: str = "new"
     twin: str = ""
+    experiment: str = ""
 
     @property
     def needless(self) -> bool:
@@ -76,7 +78,7 @@ def check(name: str, overrides: list[str], compose: Callable[[Sequence[str]], Di
         message = str(error) if isinstance(error, UserError) else explain(error)
         where = f"\nin the trial {name}; no trial was started" if name else ""
         raise ConfigError(f"{message}{where}") from error
-    return Trial(job.name, overrides, composed, config, found, mark)
+    return Trial(job.name, overrides, composed, config, found, mark, experiment=job.experiment)
 
 
 def quoted(text: object) -> str:

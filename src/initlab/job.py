@@ -17,11 +17,12 @@ from initlab.config import GROUPS, flatten
 class Job:
     """What Hydra knows of a run beyond its config.
 
-    choices   the option chosen in each group
-    config    the whole config, resolved
-    folder    for the files of the run, where they do not go to a store
-    sweep     the id of the sweep that it is a trial of, if any
-    search    what a search says of it: `search.node`, else None
+    choices     the option chosen in each group
+    config      the whole config, resolved
+    folder      for the files of the run, where they do not go to a store
+    sweep       the id of the sweep that it is a trial of, if any
+    search      what a search says of it: `search.node`, else None
+    experiment  the published experiment that was chosen, "" for none
     """
 
     name: str
@@ -30,6 +31,7 @@ class Job:
     folder: Path
     sweep: str | None
     search: dict[str, Any] | None = None
+    experiment: str = ""
 
     @classmethod
     def of(cls, composed: DictConfig, hydra: Any) -> Job:
@@ -46,6 +48,7 @@ class Job:
             folder=Path(OmegaConf.select(hydra, "runtime.output_dir") or ""),
             sweep=Path(hydra.sweep.dir).name if hydra.mode == RunMode.MULTIRUN else None,
             search=searched(hydra),
+            experiment=str(hydra.runtime.choices.get("experiment") or ""),
         )
 
     @cached_property

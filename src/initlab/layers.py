@@ -231,15 +231,19 @@ class BatchNorm(Layer):
 
 
 class Dropout(Layer):
-    """y = x · mask / (1 - rate), the mask 0 with probability `rate`, else 1.     x, y (B, O)
+    """y = x · mask · factor, the mask 0 with probability `rate`, else 1.     x, y (B, O)
 
-    Divided in training, so that evaluation, which drops nothing, needs no factor ("inverted").
-    Srivastava et al. 2014.
+    What is dropped is made up for by scaling: either in training, by 1 / (1 - rate), so that
+    evaluation, which drops nothing, needs no factor ("inverted", as in PyTorch, Keras and JAX), or
+    in evaluation, by 1 - rate, as Srivastava et al. 2014 and Saitoh 2016 do.
     """
 
-    def __init__(self, rate: float, rng: np.random.Generator) -> None:
+    def __init__(self, rate: float, rng: np.random.Generator, scaling: str = "training") -> None:
         self.rate = rate
         self.rng = rng
+        inverted = scaling == "training"
+        self.training_factor = 1 / (1 - rate) if inverted else 1.0
+        self.evaluation_factor = 1.0 if inverted else 1 - rate
 
     def outputs(self, inputs: int) -> int:
         return inputs
@@ -249,19 +253,23 @@ class Dropout(Layer):
         self.draws = np.empty((batch, inputs), np.float32)
 
     def forward(self, x: Array) -> Array:
-        if self.mode != "train":
-            return x
         batch = x.shape[-2]
+        if self.mode != "train":
+            return self.scaled(x, self.y[:batch])
         draws, self.mask = self.draws[:batch], self.mask_buffer[:batch]
         self.rng.random(dtype=np.float32, out=draws)
         np.greater_equal(draws, self.rate, out=self.mask)
-        self.mask *= 1 / (1 - self.rate)
+        self.mask *= self.training_factor
         return np.multiply(x, self.mask, out=self.y[:batch])
 
     def backward(self, dy: Array) -> Array:
         if self.mode != "train":
-            return dy
+            return self.scaled(dy, self.dx[: dy.shape[-2]])
         return np.multiply(dy, self.mask, out=self.dx[: dy.shape[-2]])
+
+    def scaled(self, x: Array, out: Array) -> Array:
+        """Return x as it passes when nothing is dropped."""
+        return x if self.evaluation_factor == 1 else np.multiply(x, self.evaluation_factor, out=out)
 
 
 class Residual(Layer):

@@ -36,6 +36,8 @@ class NetworkModel(Model, ABC):
     batch_norm_momentum  the weight of a new batch in the running statistics, as in PyTorch; Keras
                          and Flax give that of the old ones, 0.99
     dropout              the share of each hidden layer's activations that is dropped
+    dropout_scaling      what makes up for it: training scales the others up, as libraries do today;
+                         evaluation scales all down, as Srivastava et al. 2014 do
     input_init           option of `init` for the first layer; null: the one of all layers
     output_init          option of `init` for the last layer
     """
@@ -48,6 +50,7 @@ class NetworkModel(Model, ABC):
     batch_norm_eps: float = 1e-5
     batch_norm_momentum: float = 0.1
     dropout: float = 0.0
+    dropout_scaling: str = "training"
     input_init: str | None = None
     output_init: str | None = None
 
@@ -56,6 +59,7 @@ class NetworkModel(Model, ABC):
         checks.positive("batch_norm_eps", self.batch_norm_eps)
         checks.share("batch_norm_momentum", self.batch_norm_momentum)
         checks.fraction("dropout", self.dropout)
+        checks.one_of("dropout_scaling", self.dropout_scaling, ("training", "evaluation"))
 
     @property
     def inits(self) -> dict[str, str]:
@@ -97,7 +101,8 @@ class NetworkModel(Model, ABC):
         layers = norm + layers if self.batch_norm_place == "before" else layers + norm
         if self.dropout:
             assert rng is not None, "dropout needs a stream"
-            layers.append(Dropout(self.dropout, *rng.spawn(1)))
+            (own,) = rng.spawn(1)
+            layers.append(Dropout(self.dropout, own, self.dropout_scaling))
         return layers
 
 

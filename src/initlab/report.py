@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from initlab import charts, console
 from initlab.charts.words import counted
 from initlab.comparison import CURVES, Comparison, Run, Setting, Spread, short
+from initlab.findings import findings
 
 PAGE = Path(__file__).with_name("report.html")
 
@@ -149,6 +150,7 @@ def page(
         question=question(comparison),
         shared=[f"{key}={comparison.fixed[key]}" for key in TELLING if key in comparison.fixed],
         answer=answer(comparison),
+        findings=findings(comparison),
         columns=[(name, name in console.NUMBERS) for name in columns],
         rows=rows,
         repeated=any(len(setting.runs) > 1 for setting in comparison.settings),

@@ -88,6 +88,12 @@ def of_study(client: MlflowClient, experiment_id: str, study: str) -> list[str]:
     return [run.info.run_id for run in latest([*tagged])]
 
 
+def experiment_of(client: MlflowClient, sweep: str) -> str:
+    """Return the published experiment that a sweep is of, "" for none."""
+    tagged = search(client, f"tags.sweep = {quoted(sweep)} and tags.experiment != ''")
+    return next((str(run.data.tags["experiment"]) for run in tagged), "")
+
+
 def matching(client: MlflowClient, condition: str, experiment: str) -> list[str]:
     """Return the ids of the trials of an experiment that a filter of MLflow lets through.
 

@@ -86,7 +86,7 @@ def run(
         study.close()
 
     def tell() -> None:
-        finish(config, folder, ended, study.taken(), study.total, settings["study"])
+        finish(corners[0], folder, ended, study.taken(), study.total, settings["study"])
         summarize(space, study)
 
     return conclude(folder, store, ended, caught, tell) or int(search.unfit > 0)

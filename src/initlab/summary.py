@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from initlab import charts, console, provenance, report, views
 from initlab.comparison import Comparison, Run
 from initlab.config import PROJECT
+from initlab.findings import findings
 from initlab.record import RECENT
 from initlab.store import explained
 from initlab.tracking import Tracker
@@ -35,8 +36,11 @@ def summarize(
     console.results(compared)
     if any("train/loss" in run.curves for run in compared.runs):
         console.out.print(f"train loss: mean of the last {RECENT} batches", style="dim")
+    console.findings(findings(compared))
     files = report.write(compared, folder, f"sweep {sweep}")
     tags = provenance.tags(PROJECT) | provenance.process() | {"role": "summary", "sweep": sweep}
+    if compared.experiment:
+        tags["experiment"] = compared.experiment
     with Tracker(store, f"summary of {sweep}", {}, tags) as tracker:
         tracker.log_files(files)
     console.reported(next(file for file in files if file.suffix == ".html"))

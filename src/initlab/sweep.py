@@ -66,7 +66,7 @@ def run(
 
     def tell() -> None:
         taken = [trial.twin for trial in trials if trial.needless and trial.twin]
-        finish(config, folder, ended, taken, total=len(trials))
+        finish(trials[0], folder, ended, taken, total=len(trials))
         if left := len(waiting) - len(ended):
             console.out.print(
                 f"not run: {left} of {len(trials)} trials. The same command goes on from here."
@@ -142,10 +142,11 @@ def interrupted(folder: Path) -> None:
 
 
 def finish(
-    config: Config, folder: Path, ended: Ended, taken: Sequence[str], total: int, study: str = ""
+    first: Trial, folder: Path, ended: Ended, taken: Sequence[str], total: int, study: str = ""
 ) -> None:
     """Compare what is there now of a sweep; raises `TrackingError` if its store is gone.
 
+    first  any of its trials, for what all have in common
     taken  the ids of runs that others had made before
     total  how many trials it has
     study  whose other runs are compared as well, whenever they were made
@@ -153,6 +154,7 @@ def finish(
     from initlab.store import TrackingError
     from initlab.summary import summarize
 
+    config = first.config
     if not config.tracking.enabled:
         return
     console.out.print()
@@ -169,7 +171,8 @@ def finish(
             "(sweep.existing=rerun runs them again)"
         )
     if any(run.run_id for run in runs):
-        summarize(store, folder, Comparison(runs), others, config.tracking.pictures)
+        compared = Comparison(runs, first.experiment)
+        summarize(store, folder, compared, others, config.tracking.pictures)
     elif runs:
         console.results(Comparison(runs))
 

@@ -265,6 +265,8 @@ def make_tracker(config: Config, job: Job, data: Data | None) -> Tracker:
         tags["sweep"] = job.sweep
     if job.search:
         tags["study"] = job.search["study"]
+    if job.experiment:
+        tags["experiment"] = job.experiment
     return Tracker(store, job.name, params(config, job), tags)
 
 

@@ -1,0 +1,254 @@
+"""The published experiments: short ones on digits, and with `-m slow` as they are, on MNIST."""
+
+import os
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from initlab import runs
+from initlab.batches import BATCHING, Rows
+from initlab.comparison import Comparison
+from initlab.config import PROJECT, build, options
+from initlab.findings import findings, pick
+from initlab.losses import SoftmaxCrossEntropy
+from initlab.training import fit
+from initlab.trial import streams
+
+NETWORKS = [name for name in options("experiment") if name != "optimizer_paths"]
+SHORT = ("data=digits", "train.steps=20", "train.eval_every=10", "seed=0")
+# What else keeps an experiment short, and what it cannot be told.
+FEW = {
+    "activation_histograms": ("seed=0,1",),
+    "batch_norm": (*SHORT, "init.std=1,0.01"),
+    "hyperparameter_search": (*SHORT, "hydra.sweeper.trials=25"),
+    "optimizer_paths": (),
+    "uniform_vs_normal": (*SHORT, "activation=relu"),
+}
+needs_mnist = pytest.mark.skipif(
+    not os.environ.get("INITLAB_DATA"), reason="INITLAB_DATA names no folder with mnist/"
+)
+
+
+def composed(*overrides):
+    with initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
+        return compose("config", list(overrides), return_hydra_config=True)
+
+
+def compared(lab):
+    """Return the comparison of the newest sweep of a lab."""
+    newest = lab.found("tags.role = 'summary'")[-1].data.tags["sweep"]
+    ids = runs.of_sweep(lab.client, newest)
+    return Comparison(runs.read(lab.client, ids), runs.experiment_of(lab.client, newest))
+
+
+# What the sources give: model.hidden, activation, data, its size, batch, batching, lr, steps.
+GIVEN = {
+    "constant_vs_random": ([200] * 2, "relu", "mnist", None, 100, "fixed", 0.1, 1000),
+    "zeros_minibatch": ([200] * 2, "relu", "mnist", None, 100, "random", 0.1, 1000),
+    "std_scale": ([50], "sigmoid", "mnist", None, 100, "random", 0.1, 10_000),
+    "std_vs_xavier": ([50], "sigmoid", "mnist", None, 100, "random", 0.1, 10_000),
+    "three_inits": ([50], "relu", "mnist", None, 100, "random", 0.1, 10_000),
+    "optimizers": ([100] * 4, "relu", "mnist", None, 128, "random", 0.1, 2000),
+    "mnist_inits": ([100] * 4, "relu", "mnist", None, 128, "random", 0.01, 2000),
+    "batch_norm": ([100] * 5, "relu", "mnist", 1000, 100, "random", 0.01, 200),
+    "weight_decay": ([100] * 6, "relu", "mnist", 300, 100, "random", 0.01, 603),
+    "dropout": ([100] * 6, "relu", "mnist", 300, 100, "random", 0.01, 903),
+}
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_an_experiment_has_the_settings_of_its_source(name):
+    config = composed(f"experiment={name}")
+    train, choices = config.train, config.hydra.runtime.choices
+    found = (config.model.hidden, choices.activation, choices.data, config.data.train_size)
+    found += (train.batch_size, train.batching, config.optimizer.lr, train.steps)
+    assert found == GIVEN[name]
+
+
+def test_activations_are_looked_at_in_five_layers_of_a_hundred_without_bias():
+    config = build_of("activation_histograms")
+    assert (config.model.hidden, config.model.bias, config.train.steps) == ([100] * 5, False, 0)
+    assert (config.data.samples, config.data.features) == (1000, 100)
+
+
+def test_batch_norm_is_tried_at_sixteen_scales():
+    swept = composed("experiment=batch_norm").hydra.sweeper.params["init.std"]
+    stds = [float(text) for text in swept.split(",")]
+    np.testing.assert_allclose(stds, np.logspace(0, -4, 16), rtol=5e-4)
+
+
+def build_of(name, *overrides):
+    config = composed(f"experiment={name}", *overrides)
+    OmegaConf.set_struct(config, False)
+    del config["hydra"]
+    return build(config)
+
+
+@pytest.mark.parametrize("name", options("experiment"))
+def test_an_experiment_says_what_it_asks_and_sweeps(name):
+    text = (PROJECT / "conf" / "experiment" / f"{name}.yaml").read_text()
+    assert text.startswith("# @package _global_\n# ")
+    assert "?" in text.splitlines()[1]
+    assert composed(f"experiment={name}").hydra.sweeper.params
+
+
+@pytest.mark.parametrize("name", options("experiment"))
+def test_every_experiment_runs_short_on_digits_and_says_what_it_found(name, lab, capsys):
+    assert (
+        lab.run("-m", f"experiment={name}", "tracking.pictures=false", *FEW.get(name, SHORT)) == 0
+    )
+    comparison = compared(lab)
+    assert comparison.experiment == name
+    assert {run.outcome for run in comparison.runs} <= {"finished", "diverged", "pruned"}
+    printed = capsys.readouterr().out
+    assert "claim of the source" in printed
+    assert "std 1" in printed if name == "activation_histograms" else "std 1" not in printed
+    assert findings(comparison)
+
+
+def test_one_run_of_an_experiment_says_that_there_are_more(lab, capsys):
+    assert lab.run("experiment=zeros_minibatch", *SHORT) == 0
+    assert "one run of zeros_minibatch; -m runs all of it" in capsys.readouterr().out
+    (run,) = lab.runs()
+    assert run.data.tags["experiment"] == "zeros_minibatch"
+
+
+def test_settings_of_an_experiment_can_be_overridden(lab):
+    command = ("-m", "experiment=mnist_inits", "init=he,lecun", "train.batch_size=50", *SHORT)
+    assert lab.run(*command) == 0
+    params = [run.data.params for run in lab.runs()]
+    assert [each["init"] for each in params] == ["he", "lecun"]
+    assert {each["train.batch_size"] for each in params} == {"50"}
+    assert {each["optimizer.lr"] for each in params} == {"0.01"}
+
+
+def test_a_choice_brings_the_settings_that_go_with_it(lab):
+    assert lab.run("-m", "experiment=optimizer_paths", "optimizer=adam,rmsprop") == 0
+    rates = {run.data.params["optimizer"]: run.data.params["optimizer.lr"] for run in lab.runs()}
+    assert rates == {"adam": "0.3", "rmsprop": "0.001"}
+
+
+def test_what_is_typed_goes_before_what_a_choice_brings(lab):
+    assert lab.run("-m", "experiment=optimizer_paths", "optimizer.lr=0.2") == 0
+    assert {run.data.params["optimizer.lr"] for run in lab.runs()} == {"0.2"}
+
+
+def test_a_list_of_what_goes_together_that_cannot_be_read_is_refused(lab, capsys):
+    assert lab.run("-m", "experiment=optimizer_paths", "hydra.sweeper.where={optimizer=sgd:1}") == 2
+    assert "hydra.sweeper.where" in capsys.readouterr().err
+
+
+def test_experiments_are_run_one_at_a_time(lab, capsys):
+    assert lab.run("-m", "experiment=std_scale,mnist_inits") == 2
+    message = "experiment=std_scale,mnist_inits: each has a grid of its own; name one"
+    assert message in capsys.readouterr().err
+
+
+def test_an_experiment_that_there_is_not_is_refused_with_the_choices(lab, capsys):
+    assert lab.run("-m", "experiment=std_scales") == 2
+    told = capsys.readouterr().err
+    assert "experiment=std_scales: there is no such option. Did you mean std_scale" in told
+
+
+def test_without_mnist_an_experiment_says_so_and_names_digits(lab, capsys, tmp_path):
+    command = ("-m", "experiment=mnist_inits", f"data.root={tmp_path}/none", "data.mirrors=[]")
+    assert lab.run(*command) == 2
+    assert "data=digits needs no download" in " ".join(capsys.readouterr().err.split())
+    assert not lab.runs()
+
+
+def walked(optimizer, lr, steps=30):
+    """Return where an optimizer of the book ends in the valley, step by step in plain Python."""
+    w, v, h = [-7.0, 2.0], [0.0, 0.0], [0.0, 0.0]
+    for t in range(1, steps + 1):
+        g = [w[0] / 10, 2 * w[1]]
+        for i in (0, 1):
+            if optimizer == "sgd":
+                w[i] -= lr * g[i]
+            elif optimizer == "momentum":
+                v[i] = 0.9 * v[i] - lr * g[i]
+                w[i] += v[i]
+            elif optimizer == "adagrad":
+                h[i] += g[i] * g[i]
+                w[i] -= lr * g[i] / (h[i] ** 0.5 + 1e-7)
+            else:
+                v[i] += 0.1 * (g[i] - v[i])
+                h[i] += 0.001 * (g[i] ** 2 - h[i])
+                w[i] -= lr * (v[i] / (1 - 0.9**t)) / ((h[i] / (1 - 0.999**t)) ** 0.5 + 1e-8)
+    return w
+
+
+def test_the_paths_end_where_the_source_says(lab):
+    assert lab.run("-m", "experiment=optimizer_paths") == 0
+    comparison = compared(lab)
+    rates = {"sgd": 0.95, "momentum": 0.1, "adagrad": 1.5, "adam": 0.3}
+    for name, lr in rates.items():
+        metrics = pick(comparison, optimizer=name).runs[0].metrics
+        assert (metrics["x"], metrics["y"]) == pytest.approx(walked(name, lr), abs=1e-6)
+    for name, end in {"sgd": (-0.3504, 0.0848), "adam": (0.1360, 0.3182)}.items():  # published
+        assert walked(name, rates[name]) == pytest.approx(end, abs=5e-5)
+    assert [finding.holds for finding in findings(comparison)] == [True, True, True]
+
+
+def test_zeros_learn_nothing_from_other_batches_on_digits(lab):
+    command = ("-m", "experiment=zeros_minibatch", "data=digits", "seed=0")
+    assert lab.run(*command, "tracking.pictures=false") == 0
+    (found,) = findings(compared(lab))
+    assert found.holds
+
+
+def test_activations_of_two_seeds_show_what_the_book_says_of_them(lab):
+    command = ("-m", "experiment=activation_histograms", "seed=0,1", "tracking.pictures=false")
+    assert lab.run(*command) == 0
+    found = findings(compared(lab))
+    assert [finding.holds for finding in found] == [True, True, True, True, False]
+
+
+def full(lab, name, *overrides):
+    """Run an experiment as it is, but for its pictures; return what came of it."""
+    assert lab.run("-m", f"experiment={name}", "tracking.pictures=false", *overrides) == 0
+    return compared(lab)
+
+
+def held(comparison):
+    return [finding.holds for finding in findings(comparison)]
+
+
+def losses_after_updates(name, *overrides):
+    """Return the mean loss of the last hundred batches, each right after the update on it."""
+    config = build_of(name, *overrides)
+    train = config.train
+    init, order, _, _ = streams(config)
+    data = config.data.load(np.random.default_rng(0))
+    network = config.model.build(
+        data.features, data.classes, config.activation, train.batch_size, config.dtype
+    )
+    network.initialize(config.init, init, None, {})
+    steps = fit(network, config.optimizer, config.schedule, data, train, order)
+    again = BATCHING[train.batching](streams(config)[1], len(data.train), train.batch_size)
+    twin = network.sharing(train.batch_size, "evaluate")
+    rows = Rows(data.train, train.batch_size, network.dtype)
+    loss_of = SoftmaxCrossEntropy(train.batch_size, data.classes, network.dtype)
+    found = []
+    for step, indices in zip(steps, again):
+        if train.steps - 100 <= step.number < train.steps:
+            x, labels = rows.take(indices)
+            found.append(loss_of.forward(twin.forward(x), labels))
+    assert len(found) == 100
+    return float(np.mean(found))
+
+
+# Losses of the reference, its mean and standard deviation over five seeds.
+@pytest.mark.slow
+@needs_mnist
+@pytest.mark.parametrize(
+    ("init", "mean", "std"),
+    [("std001", 2.3013, 0.0005), ("xavier", 0.293, 0.009), ("he", 0.198, 0.004)],
+)
+def test_losses_after_an_update_are_those_of_the_reference(init, mean, std):
+    settings = [(f"init={init}", f"seed={seed}", "train.eval_every=2000") for seed in range(5)]
+    found = [losses_after_updates("mnist_inits", *each) for each in settings]
+    print(init, np.mean(found), np.std(found, ddof=1), found)
+    assert np.mean(found) == pytest.approx(mean, abs=2 * np.hypot(std, np.std(found, ddof=1)))

@@ -1,0 +1,227 @@
+"""What runs say of the claims of a source."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+from initlab import claims
+from initlab.claims import CLAIMS
+from initlab.comparison import Comparison, Curve, Run
+from initlab.config import options
+from initlab.findings import (
+    Finding,
+    MissingError,
+    by_value,
+    early,
+    findings,
+    last,
+    loss,
+    pick,
+    reached,
+)
+
+
+def run(settings, losses=(1.0,), metrics=None, outcome="finished", **options):
+    """Return a run of params such as "init=he seed=0"."""
+    params = dict(pair.split("=") for pair in settings.split())
+    curves = {"train/loss": curve(losses)} | options.pop("curves", {})
+    return Run(settings, settings, outcome, "", "", 1.0, params, metrics or {}, curves, **options)
+
+
+def curve(values):
+    return Curve(np.arange(len(values)), np.array(values, float))
+
+
+def only(experiment, runs, number=0):
+    """Return one finding about some runs of an experiment."""
+    return findings(Comparison(runs, experiment))[number]
+
+
+def test_every_experiment_has_claims_and_every_claim_an_experiment():
+    assert sorted(CLAIMS) == options("experiment")
+    assert all(CLAIMS.values())
+
+
+def test_no_claim_is_forgotten_in_the_table():
+    used = {getattr(claim, "func", claim).__name__ for about in CLAIMS.values() for claim in about}
+    written = {
+        name
+        for name, made in inspect.getmembers(claims, inspect.isfunction)
+        if made.__module__ == claims.__name__
+        and inspect.signature(made, eval_str=True).return_annotation is Finding
+    }
+    assert used == written
+
+
+def test_a_finding_says_whether_it_holds():
+    assert [Finding("", holds, "").word for holds in (True, False)] == ["holds", "not here"]
+
+
+def test_runs_of_no_experiment_find_nothing():
+    assert findings(Comparison([run("init=he")])) == []
+
+
+def test_claims_about_runs_that_are_not_there_are_left_out():
+    assert findings(Comparison([run("init=he"), run("init=zeros")], "std_scale")) == []
+
+
+def test_a_setting_is_picked_by_its_params_if_it_finished_and_is_the_only_one():
+    runs = [run(f"init={i} activation={a}") for i in ("he", "zeros") for a in ("relu", "tanh")]
+    comparison = Comparison([*runs, run("init=lsuv activation=relu", outcome="diverged")])
+    assert pick(comparison, init="he", activation="tanh").runs == [runs[1]]
+    for wanted in ({"init": "he"}, {"init": "sparse"}, {"init": "lsuv"}):
+        with pytest.raises(MissingError):
+            pick(comparison, **wanted)
+
+
+def test_settings_are_sorted_by_a_number():
+    comparison = Comparison([run(f"a.b={value}") for value in ("10", "9", "1e-3")])
+    assert list(by_value(comparison.settings, "a.b")) == [0.001, 9, 10]
+    with pytest.raises(MissingError):
+        by_value(comparison.settings[:1], "a.b")
+
+
+def test_measures_are_means_over_the_runs_that_finished():
+    broken = run("seed=2", [9.0] * 300, outcome="diverged")
+    runs = [run(f"seed={n}", [*range(200 + n)], {"m": n}) for n in (0, 1)]
+    (setting,) = Comparison([*runs, broken]).settings
+    assert loss(setting) == (149.5 + 150.5) / 2
+    assert early(setting, 10, 20) == 14.5
+    assert last(setting, "m") == 0.5
+    with pytest.raises(MissingError):
+        last(setting, "n")
+
+
+def test_the_step_at_which_a_loss_is_reached_is_the_first_below_it():
+    runs = [run("seed=0", [3, 1, 2, 0]), run("seed=1", [3, 2, 2, 1])]
+    (setting,) = Comparison(runs).settings
+    assert reached(setting, 1.5) == 2
+    assert reached(setting, 0.5) == np.inf
+
+
+@pytest.mark.parametrize(("ends", "holds"), [([2.25, 2.25], True), ([2.25, 1.3], False)])
+def test_constants_stay_only_if_they_do_with_every_seed(ends, holds):
+    runs = [run(f"init=const001 seed={seed}", [end]) for seed, end in enumerate(ends)]
+    runs += [run(f"init=zeros seed={seed}", [2.25]) for seed in (0, 1)] + [run("init=he", [0.1])]
+    found = only("constant_vs_random", runs)
+    assert found.holds is holds
+    assert f"{ends[1]:.3f}" in found.measured
+
+
+@pytest.mark.parametrize(("he", "holds"), [([1, 0.05, 0.01], True), ([1, 1, 0.05], False)])
+def test_he_is_first_if_it_gets_low_before_the_others(he, holds):
+    others = {"xavier": [1, 0.09, 0.09, 0.09], "std001": [1, 1, 1, 0.09]}
+    runs = [run(f"init={name}", losses) for name, losses in {"he": he, **others}.items()]
+    assert only("constant_vs_random", runs).holds is holds
+
+
+def of_stds(**losses):
+    return [
+        run(f"init={name}", [each] * 1200, {"test/accuracy": 1 - each})
+        for name, each in losses.items()
+    ]
+
+
+def test_the_best_scale_is_that_of_the_lowest_loss_and_the_highest_accuracy():
+    assert only("std_scale", of_stds(std1=0.4, std01=0.1, std001=0.2, std0001=0.3)).holds
+    assert not only("std_scale", of_stds(std1=0.4, std01=0.3, std001=0.2, std0001=0.3)).holds
+
+
+def test_the_largest_scale_falls_fastest_if_its_early_loss_is_lowest():
+    runs = of_stds(std1=0.4, std01=0.1, std001=0.2, std0001=0.3)
+    assert not only("std_scale", runs, 1).holds
+    assert only("std_scale", of_stds(std1=0.1, std01=0.2, std001=0.3, std0001=0.4), 1).holds
+
+
+def test_inits_are_compared_seed_by_seed_on_the_same_batches():
+    def runs(*losses):
+        return [
+            run(f"init={name} seed={seed}", [each[seed]], {"test/accuracy": 1 - each[seed]})
+            for name, each in zip(("xavier", "std01"), losses)
+            for seed in (0, 1)
+        ]
+
+    assert only("std_vs_xavier", runs((0.1, 0.5), (0.2, 0.6))).holds
+    assert not only("std_vs_xavier", runs((0.1, 0.5), (0.2, 0.4))).holds
+
+
+def paths(**others):
+    ends = {"sgd": ZIGZAG, "momentum": ROUND, "adagrad": STRAIGHT, "adam": NARROW} | others
+    return [
+        run(f"optimizer={name}", curves={"x": curve(x), "y": curve(y)})
+        for name, (x, y) in ends.items()
+    ]
+
+
+ZIGZAG = (np.linspace(-7, 0, 11), 2.0 * (-1) ** np.arange(11))
+ROUND = (np.linspace(-7, 0, 11), 2 * np.cos(np.arange(11)))
+NARROW = (np.linspace(-7, 0, 11), np.cos(np.arange(11)))
+STRAIGHT = (np.linspace(-7, 0, 11), np.linspace(2, 0, 11))
+
+
+def test_a_path_zigzags_if_y_changes_its_sign_at_most_steps():
+    found = only("optimizer_paths", paths())
+    assert (found.holds, found.measured) == (True, "y changes its sign at 10 of 10 steps")
+    assert not only("optimizer_paths", paths(sgd=STRAIGHT)).holds
+
+
+def test_the_straightest_path_is_the_shortest_for_its_way():
+    found = only("optimizer_paths", paths(), 1)
+    assert found.holds
+    assert "adagrad 1.0" in found.measured
+    assert not only("optimizer_paths", paths(adagrad=ZIGZAG, adam=STRAIGHT), 1).holds
+
+
+def test_the_swings_of_a_path_are_its_way_up_and_down():
+    assert only("optimizer_paths", paths(), 2).holds
+    assert not only("optimizer_paths", paths(momentum=NARROW, adam=ROUND), 2).holds
+
+
+def normed(plain, norm):
+    return [
+        run(f"init.std={std} model.batch_norm={switch}", metrics={"train/accuracy": each})
+        for switch, found in (("false", plain), ("true", norm))
+        for std, each in found.items()
+    ]
+
+
+def test_batch_norm_is_faster_where_its_training_accuracy_is_higher():
+    found = only("batch_norm", normed({"1": 0.1, "0.1": 0.9}, {"1": 0.8, "0.1": 0.95}))
+    assert found.holds
+    assert found.measured == "a higher training accuracy at 2 of 2 scales"
+    assert not only("batch_norm", normed({"1": 0.1, "0.1": 0.9}, {"1": 0.8, "0.1": 0.5})).holds
+
+
+def test_a_run_that_diverged_without_batch_norm_learnt_nothing():
+    runs = normed({"0.1": 0.1, "0.2": 0.1}, {"0.1": 0.9, "0.2": 0.9, "1": 0.9})
+    runs.append(run("init.std=1 model.batch_norm=false", outcome="diverged"))
+    robust = only("batch_norm", runs, 1)
+    assert robust.holds
+    assert "3 of 3 scales without, 0 with" in robust.measured
+
+
+@pytest.mark.parametrize(
+    ("experiment", "key"), [("weight_decay", "train.weight_decay"), ("dropout", "model.dropout")]
+)
+def test_a_gap_is_that_of_training_and_test_accuracy(experiment, key):
+    def runs(*accuracies):
+        return [
+            run(f"{key}={value}", metrics={"train/accuracy": train, "test/accuracy": test})
+            for value, (train, test) in zip(("0.0", "0.1"), accuracies)
+        ]
+
+    by_heart, gap = findings(Comparison(runs((1.0, 0.75), (0.9, 0.7)), experiment))
+    assert by_heart.holds
+    assert gap.holds
+    assert gap.measured.endswith("a gap of 25.0 points, then of 20.0 points")
+    by_heart, gap = findings(Comparison(runs((1.0, 0.75), (1.0, 0.7)), experiment))
+    assert not by_heart.holds
+    assert not gap.holds
+
+
+def test_a_range_hides_what_lies_beyond_it():
+    edges = np.linspace(-2, 2, 9)  # the last bin that ends within 0 and 1 is [0.5, 1]
+    counts = np.array([[[1, 1, 1, 1, 1, 2, 2, 1, 1, 1]]])  # below, eight bins, above
+    held = {"activations/edges": edges, "activations/counts": counts}
+    assert claims.outside(Run("", "", "finished", histograms=held)) == pytest.approx(8 / 12)
