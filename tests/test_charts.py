@@ -8,15 +8,18 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_hex
+from matplotlib.quiver import Quiver
+from matplotlib.text import Text
 from PIL import Image
 
 from initlab import charts, figures
 from initlab.charts.courses import Course
 from initlab.charts.heat_maps import MOST_COLUMNS, shades
+from initlab.charts.keys import shortened
 from initlab.charts.sheets import DPI
 from initlab.charts.strips import hidden
 from initlab.charts.styles import DASHES, GREY, PALETTE, legend
-from initlab.charts.words import length, wrapped
+from initlab.charts.words import clean, length, wrapped
 from initlab.comparison import Comparison, Curve, Run
 
 
@@ -424,3 +427,358 @@ def test_the_best_setting_is_drawn_over_the_others():
 def test_keys_in_letters_that_the_font_lacks_are_drawn():
     chart = drawn(*(run(f"初期化={a} 学習率={b}", [1]) for a in "xy" for b in "xy"))["heat_map"]
     assert charts.png(chart.figure)
+
+
+def descent(name, path, outcome="finished", **options):
+    """Return a run of the params in its name which went along a path."""
+    steps, points = np.arange(len(path)), np.asarray(path, np.float64)
+    x, y = points.T
+    values = {"f": x**2 / 20 + y**2, "x": x, "y": y}
+    params = dict(pair.split("=") for pair in name.split())
+    curves = {metric: Curve(steps, each) for metric, each in values.items()}
+    return Run(f"id of {name}", name, outcome, params=params, curves=curves, **options)
+
+
+def paths_in(panel):
+    """Return the path in a panel: the line that is neither a start, an end nor the minimum."""
+    (path,) = [line for line in panel.lines if line.get_linestyle() != "None"]
+    return path
+
+
+ZIGZAG = descent("optimizer=sgd", [(-7, 2), (-6, -1), (-3.5, 0.5)])
+STRAIGHT = descent("optimizer=adam", [(-7, 2), (-3, 1), (0, 0.25)])
+
+
+def test_each_path_has_a_panel_best_first_with_its_end_in_words():
+    chart = drawn(ZIGZAG, STRAIGHT)["paths"]
+    assert words(chart)[1:] == [
+        "optimizer=adam", "(0, 0.25) after 2 steps", "optimizer=sgd", "(-3.5, 0.5) after 2 steps"
+    ]  # fmt: skip
+    first, second = chart.figure.axes
+    assert paths_in(first).get_xydata().tolist() == [[-7, 2], [-3, 1], [0, 0.25]]
+    assert paths_in(second).get_xydata().tolist() == [[-7, 2], [-6, -1], [-3.5, 0.5]]
+    styles = charts.colors(Comparison([ZIGZAG, STRAIGHT]))
+    assert [to_hex(paths_in(panel).get_color()) for panel in (first, second)] == [
+        style.color.lower() for style in styles
+    ]
+    starts = [line.get_xydata()[0].tolist() for line in second.lines if len(line.get_xdata()) == 1]
+    assert starts == [[0, 0], [-3.5, 0.5], [-7, 2]]  # the minimum, the end and the start
+    assert "optimizer=adam: (0, 0.25) after 2 steps" in chart.alt
+
+
+def test_paths_share_axes_that_hold_all_starts_and_do_not_grow_with_what_leaves_them():
+    far = descent("optimizer=lion", [(-7, 2), (50, -1e9), (1e30, 1e40)])
+    chart = drawn(STRAIGHT, far, descent("optimizer=nadam", [(1, -3)]))["paths"]
+    assert {panel.get_xlim() for panel in chart.figure.axes} == {(-10, 10)}
+    assert {panel.get_ylim() for panel in chart.figure.axes} == {(-6, 6)}
+    assert words(chart)[-1] == "2 points outside"
+    assert "cut" in chart.caption
+    shown = paths_in(chart.figure.axes[-1]).get_xydata()
+    assert np.abs(shown).max() <= 1000
+    np.testing.assert_allclose(shown[1] / shown[1, 1], [50 / -1e9, 1])
+    assert "cut" not in drawn(STRAIGHT)["paths"].caption
+
+
+def test_a_path_that_diverged_says_where():
+    lost = descent("a=1", [(-7, 2), (1e99, 9)], "diverged", reason="diverged at step 2")
+    killed = descent("a=2", [(-7, 2), (-6, 1)], "killed")
+    told = words(drawn(lost, killed)["paths"])
+    assert {"diverged at step 2", "killed at step 1"} <= {*told}
+
+
+def test_of_many_paths_the_best_twelve_are_shown():
+    runs = [descent(f"optimizer.lr={lr}", [(-7, 2), (lr, 0)]) for lr in range(14)]
+    chart = drawn(*runs)["paths"]
+    assert len(chart.figure.axes) == 12
+    assert "best 12 of 14" in chart.caption
+    assert "optimizer.lr=13" not in words(chart)
+
+
+def test_arrows_of_the_valley_point_down_the_steepest_slope():
+    _, field = drawn(ZIGZAG)["valley"].figure.axes
+    (arrows,) = [each for each in field.collections if isinstance(each, Quiver)]
+    x, y = arrows.XY.T
+    np.testing.assert_allclose(arrows.U * 2 * y, arrows.V * x / 10, atol=1e-9)
+    assert (arrows.U * x + arrows.V * y <= 0).all()
+    (ring,) = [line for line in field.lines if line.get_marker() == "o"]
+    assert ring.get_xydata().tolist() == [[-7, 2]]
+
+
+def test_networks_have_neither_paths_nor_a_valley():
+    assert not {"paths", "valley"} & {*drawn(run("init=he", [2, 1], [0.1, 0.9]))}
+
+
+STDS = [10**-exponent for exponent in np.linspace(4, 0, 16)]
+
+
+def scales(values, others=("false", "true"), train=None):
+    """Return a run for each value with each of the others, better with every value."""
+    found = []
+    for place, value in enumerate(values):
+        for other in others:
+            made = run(f"init.std={value} bn={other}", accuracy=[0.1, 0.2, place / 100])
+            if train:
+                made.curves["train/accuracy"] = Curve(np.arange(3), np.full(3, train))
+            found.append(made)
+    return found
+
+
+def test_many_values_by_a_few_are_a_panel_each_in_their_order():
+    chart = drawn(*scales(STDS[::-1]))["accuracy_panels"]
+    titles = words(chart)[3:]
+    assert len(titles) == 16
+    assert (titles[0], titles[5], titles[-1]) == ("0.0001", "0.0022", "1")
+    assert sorted(titles, key=float) == titles
+    assert len(chart.figure.axes) == 16
+    corners = {round(panel.get_position().x0, 3) for panel in chart.figure.axes}
+    assert len(corners) == 4
+    assert {panel.get_ylim() for panel in chart.figure.axes} == {(0, 1.02)}
+    for place, panel in enumerate(chart.figure.axes):
+        assert [line.get_ydata()[-1] for line in panel.lines] == [(15 - place) / 100] * 2
+        assert [to_hex(line.get_color()) for line in panel.lines] == [
+            color.lower() for color in PALETTE[:2]
+        ]
+    assert "init.std" in chart.caption
+    assert words(chart)[1:3] == ["bn=false", "bn=true"]
+
+
+def test_panels_show_the_accuracy_in_training_where_it_is_known():
+    known = drawn(*scales(STDS, train=0.75))["accuracy_panels"]
+    assert known.title == "training accuracy by init.std"
+    assert known.figure.axes[0].lines[0].get_ydata().tolist() == [0.75] * 3
+    assert drawn(*scales(STDS))["accuracy_panels"].title == "test accuracy by init.std"
+
+
+def test_panels_are_for_what_colours_cannot_tell():
+    assert "accuracy_panels" not in drawn(*scales(STDS[:7]))
+    assert "accuracy_panels" not in drawn(*scales(STDS, others=["a"]))
+    assert "accuracy_panels" not in drawn(*scales(STDS, others="abcde"))
+    once = [run(f"a={a} b={b}", accuracy=0.5) for a in range(9) for b in "xy"]
+    assert "accuracy_panels" not in drawn(*once)
+
+
+def test_a_panel_without_a_line_says_why():
+    lost = [run(f"init.std=2 bn={other}", outcome="failed") for other in ("false", "true")]
+    chart = drawn(*scales(STDS), *lost)["accuracy_panels"]
+    assert [text.get_text() for text in chart.figure.axes[-1].texts] == ["2 failed"]
+    assert not any(panel.texts for panel in chart.figure.axes[:-1])
+
+
+def test_of_too_many_values_some_are_shown_evenly_spaced():
+    chart = drawn(*scales(range(1, 48)))["accuracy_panels"]
+    assert words(chart)[3:7] == ["1", "3", "5", "7"]
+    assert "24 of 47" in chart.caption
+
+
+def test_numbers_are_written_as_short_as_tells_them_apart():
+    assert shortened(["0.00630957", "0.0001", "1.0"]) == ["0.0063", "0.0001", "1"]
+    assert shortened(["0.123", "0.124"]) == ["0.123", "0.124"]
+    assert shortened(["1e-7", "auto", ""]) == ["1e-7", "auto", "none"]
+
+
+def fitted(name, train, test, metric="test/accuracy", outcome="finished"):
+    """Return a run that ended with these accuracies."""
+    ends = {"train/accuracy": train, metric: test}
+    curves = {key: Curve(np.arange(3), np.array([0.1, 0.3, end])) for key, end in ends.items()}
+    params = dict(pair.split("=") for pair in name.split())
+    return Run(name, name, outcome, params=params, metrics=ends, curves=curves)
+
+
+def test_a_gap_between_training_and_test_is_drawn_and_told():
+    runs = [fitted("wd=0 seed=0", 1.0, 0.7), fitted("wd=0 seed=1", 0.9, 0.7),
+            fitted("wd=1 seed=0", 0.8, 0.79)]  # fmt: skip
+    chart = drawn(*runs)["gaps"]
+    assert chart.title == "training against test accuracy"
+    assert words(chart)[1:3] == ["training", "test"]
+    assert words(chart)[3:] == ["wd=1", "gap 1 point", "wd=0", "gap 25 points"]
+    train, test = chart.figure.axes[1].lines
+    assert (train.get_ydata()[-1], test.get_ydata()[-1]) == (0.95, 0.7)
+    assert train.is_dashed()
+    assert not test.is_dashed()
+    assert len(chart.figure.axes[1].collections) == 2  # bands
+
+
+@pytest.mark.parametrize(("train", "outcome"), [(0.74, "finished"), (1.0, "diverged")])
+def test_where_no_gap_is_telling_there_is_no_picture_of_it(train, outcome):
+    assert "gaps" not in drawn(fitted("wd=0", train, 0.7, outcome=outcome))
+
+
+def test_held_out_examples_are_those_for_validation_where_there_are_any():
+    both = fitted("wd=0", 0.9, 0.6, "validation/accuracy")
+    both.metrics["test/accuracy"] = 0.89
+    both.curves["test/accuracy"] = both.curves["train/accuracy"]
+    chart = drawn(both)["gaps"]
+    assert chart.title == "training against validation accuracy"
+    assert "gap 30 points" in words(chart)
+
+
+@pytest.mark.parametrize(("count", "columns"), [(1, 1), (2, 2), (4, 2), (9, 3), (20, 5), (30, 5)])
+def test_gaps_stand_in_columns_of_twenty_settings_at_the_most(count, columns):
+    chart = drawn(*(fitted(f"wd={each}", 0.9, each / 100) for each in range(count)))["gaps"]
+    assert len(chart.figure.axes) == min(20, count)
+    assert len({round(panel.get_position().x0, 3) for panel in chart.figure.axes}) == columns
+    assert ("best 20 of" in chart.caption) == (count > 20)
+
+
+def search(count=20, **outcomes):
+    """Return runs of lr and wd at random; the larger lr, the better, and the first are lost."""
+    rng = np.random.default_rng(0)
+    lost = [word for word, number in outcomes.items() for _ in range(number)]
+    drawn_at = 10 ** rng.uniform((-6, -8), (-2, -4), (count, 2))
+    return [
+        run(
+            f"lr={lr} wd={wd}",
+            accuracy=None if place < len(lost) else [0.1, lr * 50],
+            outcome=lost[place] if place < len(lost) else "finished",
+        )
+        for place, (lr, wd) in enumerate(drawn_at)
+    ]
+
+
+def test_a_random_search_is_a_scatter_and_no_heat_map():
+    runs = search(pruned=3, killed=1, diverged=2, failed=1)
+    found = drawn(*runs)
+    assert "heat_map" not in found
+    chart = found["scatter"]
+    panel, bar = chart.figure.axes
+    assert (panel.get_xscale(), panel.get_yscale()) == ("log", "log")
+    assert (panel.get_xlabel(), panel.get_ylabel()) == ("lr", "wd")
+    at = {each.outcome: [] for each in runs}
+    for each in runs:
+        at[each.outcome].append([float(each.params["lr"]), float(each.params["wd"])])
+    hollow, crosses, ring = panel.lines
+    assert sorted(hollow.get_xydata().tolist()) == sorted(at["pruned"] + at["killed"])
+    assert hollow.get_markerfacecolor() == "none"
+    assert crosses.get_marker() == "x"
+    assert sorted(crosses.get_xydata().tolist()) == sorted(at["diverged"] + at["failed"])
+    assert ring.get_xydata().tolist() == [max(at["finished"])]
+    (points,) = panel.collections
+    assert sorted(points.get_offsets().tolist()) == sorted(at["finished"])
+    order = np.argsort([lr for lr, _ in points.get_offsets()])
+    light = points.get_facecolors()[order] @ [0.2126, 0.7152, 0.0722, 0]
+    assert (np.diff(light) > -0.01).all()
+    assert light[-1] > 0.7 > 0.2 > light[0]
+    assert bar.get_visible()
+    best, lr = max(50 * x for x, _ in at["finished"]), max(at["finished"])[0]
+    assert f"best: {best:.1%} at lr {lr:.3g}" in chart.alt
+    assert {"3 pruned, 1 killed", "2 diverged, 1 failed"} <= {*words(chart)}
+
+
+def test_a_search_over_a_narrow_range_or_zero_has_even_axes():
+    runs = [run(f"lr={1 + each / 9} wd={each**2}", [2, each]) for each in range(12)]
+    chart = drawn(*runs)["scatter"]
+    panel, _ = chart.figure.axes
+    assert (panel.get_xscale(), panel.get_yscale()) == ("linear", "linear")
+    assert panel.get_ylim()[0] < 0
+    assert chart.title == "final loss by wd and lr"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"lr={a} wd={b}" for a in range(5) for b in range(5)],
+        [f"lr={a} wd={b}" for a in range(6) for b in range(6) if (a + b) % 2],  # half of a grid
+        [f"lr={a} wd={a}" for a in range(4)],
+        [f"lr={a} wd={'abcdefgh'[a]}" for a in range(8)],
+    ],
+)
+def test_what_is_a_grid_or_small_or_not_of_numbers_is_no_search(names):
+    found = drawn(*(run(name, accuracy=[0.1, 0.5]) for name in names))
+    assert "scatter" not in found
+    assert "heat_map" in found
+
+
+def test_a_search_in_which_nothing_finished_is_drawn():
+    chart = drawn(*search(failed=20))["scatter"]
+    assert not chart.figure.axes[1].get_visible()
+    assert "20 failed" in words(chart)
+
+
+def forward(names, **statistics):
+    """Return runs that recorded activations and were not trained."""
+    found = []
+    for name in names:
+        made = run(name, verdict="healthy", histograms=histograms(snapshots=1))
+        made.metrics.update(statistics)
+        found.append(made)
+    return found
+
+
+def test_each_of_several_activations_has_a_sheet_of_its_own():
+    names = [f"init={init} activation={a}" for a in ("tanh", "relu") for init in ("xavier", "he")]
+    found = drawn(*forward(names))
+    sheets = [found[name] for name in ("activations", "activations_2")]
+    assert "activations_3" not in found
+    for sheet, activation in zip(sheets, ("relu", "tanh")):
+        assert words(sheet)[0] == f"activations of {activation}"
+        assert [text for text in words(sheet) if "=" in text] == ["init=he", "init=xavier"]
+        assert words(sheet).count("0") == 2  # one axis for the sheet, in two columns
+        assert f"init=he activation={activation}" in sheet.alt
+
+
+def test_where_nothing_was_trained_rows_follow_the_keys_that_vary():
+    dead, healthy = forward(["init=a", "init=b"])
+    dead = Run("", "", "finished", "dead", params=dead.params, histograms=dead.histograms)
+    chart = drawn(dead, healthy)["activations"]
+    assert [text for text in words(chart) if "=" in text] == ["init=a", "init=b"]
+
+
+def test_a_layer_has_its_deviation_averaged_over_the_runs():
+    first, second = (
+        forward([f"init=he seed={seed}"], **{"unit_std/layer_1": std, "unit_std/layer_2": 6e-7})[0]
+        for seed, std in ((0, 0.4), (1, 0.2))
+    )
+    chart = drawn(first, second)["activations"]
+    assert {"std 0.3", "std 6e-7"} <= {*words(chart)}
+    assert "mean over all" in chart.caption
+    unknown = drawn(*forward(["init=he"]))["activations"]
+    assert not [text for text in words(unknown) if "std" in text]
+
+
+def test_what_lies_beyond_an_axis_is_a_bar_beside_it():
+    inside, beyond = histograms(layers=1, snapshots=1), histograms(layers=1, snapshots=1)
+    inside["activations/counts"] = np.array([[[0, *[5] * 20, 0]]])
+    beyond["activations/counts"] = np.array([[[0, *[5] * 20, 900]]])
+    made = [Run(n, n, "finished", params={"init": n}, histograms=h)
+            for n, h in (("a", inside), ("b", beyond))]  # fmt: skip
+    chart = drawn(*made)["activations"]
+    first, second = (bar.vertices[:-1] for bar in shapes(chart, PolyCollection))
+    heights = [corners[0, 1] - corners[1:-1:2, 1] for corners in (first, second)]
+    assert heights[0][-1] == 0
+    assert heights[1][-1] == heights[1].max() > heights[1][1:-2].max()
+    assert (first[:, 0] == second[:, 0]).all()
+    assert "beside an axis" in chart.caption
+    assert "beside an axis" not in drawn(made[0])["activations"].caption
+
+
+KINDS = {
+    "descents": lambda: (
+        descent(f"o={each} {'k' * 40}={each}", [(-7, 2), (1e9, -1e9)]) for each in range(9)
+    ),
+    "panels": lambda: scales(STDS, train=0.9),
+    "gaps": lambda: (fitted(f"{'key_' * 12}={each}", 0.9, each / 100) for each in range(20)),
+    "search": lambda: search(pruned=3, diverged=2),
+    "activations": lambda: forward([f"init={i * 60} activation={a}" for i in "xyz" for a in "pq"]),
+}
+
+
+@pytest.mark.parametrize("made", KINDS.values(), ids=KINDS)
+def test_every_chart_can_be_read_on_a_phone(made):
+    for chart in drawn(*made()).values():
+        assert len(charts.png(chart.figure)) < 150_000
+        assert len(chart.alt) > 30
+        width, height = chart.figure.get_size_inches() * DPI
+        renderer = FigureCanvasAgg(chart.figure).get_renderer()
+        visible = [text for text in chart.figure.findobj(Text) if text.get_text()]
+        assert min(text.get_fontsize() for text in visible) >= 7.5
+        boxes = [text.get_window_extent(renderer) for text in chart.figure.texts]
+        assert all(box.x0 >= 0 and box.x1 <= width for box in boxes)
+        assert all(box.y0 >= 0 and box.y1 <= height for box in boxes)
+        for panel in chart.figure.axes:
+            frame = panel.get_window_extent(renderer)
+            assert not any(frame.overlaps(box) for box in boxes)
+
+
+def test_a_long_number_is_cut_to_what_matters():
+    assert clean("lr=0.0028310102892267846 wd=1.5334120865197566e-06") == "lr=0.002831 wd=1.533e-06"
+    assert clean("seed=12345678 std=0.00123") == "seed=12345678 std=0.00123"

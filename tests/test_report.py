@@ -293,6 +293,29 @@ def test_a_descent_has_no_section_of_what_it_does_not_have():
     assert "accuracy" not in " ".join(page.texts["p"])
 
 
+def test_a_page_of_descents_has_their_paths_and_the_valley(tmp_path):
+    runs = [run("optimizer=sgd", 1, metric="f"), run("optimizer=adam", 2, metric="f")]
+    for each in runs:
+        for metric, value in (("x", -7.0), ("y", 2.0)):
+            each.curves[metric] = Curve(np.arange(3), np.array([value, 1, 0]))
+    found = written(runs, tmp_path)
+    assert {"f.png", "valley.png", "paths.png"} <= {*found}
+    page = Page(found["report.html"].read_text(encoding="utf-8"))
+    assert page.texts["h2"][1:] == ["Value of f", "The valley", "Paths in the valley"]
+    curves = np.load(found["curves.npz"])
+    assert curves["x"].tolist() == [[-7, 1, 0]] * 2
+    assert curves["y/steps"].tolist() == [0, 1, 2]
+
+
+def test_a_wide_picture_has_a_box_to_scroll_in():
+    runs = [run(f"lr={lr} bn={bn}", 1) for lr in range(9) for bn in "xy"]
+    for each in runs:
+        each.curves["test/accuracy"] = Curve(np.arange(4), np.linspace(0.1, 0.9, 4))
+    page = page_of(runs)
+    (box,) = [attrs for attrs in page.all("div") if attrs.get("aria-label", "").startswith("test")]
+    assert box["class"] == "scroll"
+
+
 def test_a_page_of_two_keys_has_its_sections_in_order():
     names = [f"init={init} lr={lr}" for init in ("he", "xavier") for lr in (1, 2)]
     runs = [run(name, 1, 0.5, histograms=HISTOGRAMS) for name in names]

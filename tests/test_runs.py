@@ -122,6 +122,8 @@ HARD = {
     "train/loss": [(2, 0.5), (0, 2.5), (1, float("nan")), (3, float("inf")), (2, 0.25)],
     "f": [(0, float("nan"))],
     "test/loss": [(10, 1.0), (9, 2.0)],
+    "x": [(0, -7.0), (1, -6.0)],
+    "y": [(0, 2.0)],
 }
 
 
@@ -137,8 +139,11 @@ def test_curves_are_in_order_and_finite_whichever_way_they_are_read(shelf, monke
     for run in (first, second):
         curves = {name: (found.steps.tolist(), found.values.tolist())
                   for name, found in run.curves.items()}  # fmt: skip
-        assert curves == {"train/loss": ([0, 2], [2.5, 0.25]), "test/loss": ([9, 10], [2.0, 1.0])}
-    assert first.metrics.keys() == {"test/loss"}
+        assert curves == {
+            "train/loss": ([0, 2], [2.5, 0.25]), "test/loss": ([9, 10], [2.0, 1.0]),
+            "x": ([0, 1], [-7.0, -6.0]), "y": ([0], [2.0]),
+        }  # fmt: skip
+    assert first.metrics.keys() == {"test/loss", "x", "y"}
 
 
 def test_a_sqlite_store_is_read_by_its_index_and_not_through_mlflow(shelf, monkeypatch):

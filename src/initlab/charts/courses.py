@@ -15,6 +15,7 @@ FIFTIETH = 50  # a running mean is over such a part of a run
 POINTS = 600  # of a line, about as many as it has pixels
 BEYOND = 10.0  # times the highest that finished, up to where the others are shown
 HELD_OUT = ("validation/accuracy", "test/accuracy")  # the first that a setting has
+BANDED = "Line: mean over the runs of a setting; band: from the lowest to the highest of them."
 ALIKE = 0.01  # of the axis that lines are apart which cannot be told from each other
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from initlab.charts.courses import Course, held_out
+from initlab.charts.courses import BANDED, Course, held_out
 from initlab.charts.line_charts import draw
 from initlab.charts.panels import Panels, columns_of, measure_steps
 from initlab.charts.pictures import Chart
@@ -47,9 +47,7 @@ def gaps(comparison: Comparison) -> Chart | None:
     broke = any(run.outcome != "finished" for each in shown for run in each.runs)
     caption = (
         "The gap is that of the last accuracies.",
-        "Line: mean over the runs of a setting; band: from the lowest to the highest of them."
-        if several
-        else "",
+        BANDED if several else "",
         "Thin lines: runs that did not finish." if broke else "",
         f"The best {BEST} of {len(found)} settings are shown." if len(found) > BEST else "",
     )

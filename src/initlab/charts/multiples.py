@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from initlab import figures
-from initlab.charts.courses import Course
+from initlab.charts.courses import BANDED, Course
 from initlab.charts.keys import axes, by_count, options, said, shortened
 from initlab.charts.line_charts import draw
 from initlab.charts.panels import Panels, columns_of, measure_steps
@@ -51,7 +52,8 @@ def multiples(comparison: Comparison) -> Chart | None:
             style = styles[course.setting.values.get(keys[1], "")]
             draw(panel, course, style, SHARES, banded=True, most=0)
         if not any(course.mean.size or course.broken for course in found):
-            words = "\n".join(each.word for each in inside)
+            lost = Counter(run.word for each in inside for run in each.runs)
+            words = "\n".join(f"{count} {word}" for word, count in lost.items())
             panel.text(last / 2, 0.5, words, fontsize=SMALL, color=DIM, ha="center", va="center")
         measure_steps(panels, index, panel, int(last))
     return Chart(
@@ -81,9 +83,7 @@ def caption(settings: Sequence[Setting], panels: tuple[str, int, int]) -> str:
     broke = any(run.outcome not in ("finished", "running") for run in runs if run.curves)
     words = (
         f"Above each panel: {key}.",
-        "Line: mean over the runs of a setting; band: from the lowest to the highest of them."
-        if several
-        else "",
+        BANDED if several else "",
         "Thin lines up to a ×: runs that diverged or broke off." if broke else "",
         f"{shown} of {count} values are shown, evenly spaced." if shown < count else "",
     )

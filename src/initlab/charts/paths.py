@@ -33,13 +33,14 @@ def paths(comparison: Comparison) -> Chart | None:
     shown, styles = found[:BEST], colors(comparison)
     ends = frame(points(run) for _, run in found)
     heads = [head(setting, run, ends) for setting, run in shown]
+    across, up = (ticks(-end, end) for end in ends)
     panels = Panels(TITLE, heads, (min(2, len(shown)), HEIGHT))
     for index, (setting, run) in enumerate(shown):
         panel = panels.panel(index)
         terrain(panel, ends)
         style = styles[setting.number]
         draw(panel, points(run), ends, style.color if style.own else DIM)
-        panels.measure(index, panel, ("x", ticks(ends[0])), ("y", ticks(ends[1])))
+        panels.measure(index, panel, ("x", across), ("y", up))
         panel.grid(visible=False)
     caption = (
         "Ring: the start; filled: the end; +: the minimum of x²/20 + y².",
@@ -122,7 +123,7 @@ def draw(panel: Axes, path: Floats, ends: Floats, color: str) -> None:
     panel.plot(*near[0], "o", mfc="white", mec=INK, ms=4.5, mew=1, zorder=5)
 
 
-def ticks(end: float) -> dict[float, str]:
-    """Return a few ticks on an axis that reaches so far on both sides."""
-    found: Sequence[float] = MaxNLocator(4).tick_values(-end, end)
-    return {tick: f"{tick:g}" for tick in found if abs(tick) <= end}
+def ticks(low: float, high: float) -> dict[float, str]:
+    """Return a few ticks on an axis."""
+    found: Sequence[float] = MaxNLocator(4).tick_values(low, high)
+    return {tick: brief(tick) for tick in found if low <= tick <= high}

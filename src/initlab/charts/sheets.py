@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Affine2D
 
-from initlab.charts.words import SIZE, TITLE, clean
+from initlab.charts.words import SIZE, TITLE, clean, wrapped
 from initlab.figures import INK
 
 WIDTH, DPI = 4.4, 200  # inches, as all lengths but those of letters and lines
@@ -23,7 +23,8 @@ class Sheet:
     def __init__(self, width: float, height: float, title: str) -> None:
         self.figure = Figure((width, height), dpi=DPI)
         self.inches = Affine2D().scale(1, -1).translate(0, height) + self.figure.dpi_scale_trans
-        self.write(MARGIN, 0.18, title, TITLE)
+        (shown,) = wrapped(title, width - 2 * MARGIN, TITLE, lines=1)
+        self.write(MARGIN, 0.18, shown, TITLE)
 
     def panel(self, x: float, y: float, width: float, height: float, **kind: Any) -> Axes:
         """Add axes, flat ones if no other kind is asked for."""

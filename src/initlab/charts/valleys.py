@@ -51,18 +51,19 @@ def valley(comparison: Comparison) -> Chart | None:
 
 def surface(sheet: Sheet, end: float) -> None:
     """Draw f above the plane."""
-    panel: Any = sheet.panel(0.2, TOP - 0.1, WIDTH - 0.6, SURFACE + 0.2, projection="3d")
+    panel: Any = sheet.panel(0.2, TOP, WIDTH - 0.6, SURFACE, projection="3d")
     x, y = np.meshgrid(*2 * [np.linspace(-end, end, 41)])
     f = value(x, y)
     panel.plot_surface(x, y, f, cmap="viridis", rcount=41, ccount=41, lw=0.15, edgecolor="white")
     panel.view_init(elev=32, azim=-58)
-    panel.set_box_aspect((1, 1, 0.62), zoom=1.05)
+    panel.set_box_aspect((1, 1, 0.62), zoom=1.12)
     for axis, name in zip((panel.xaxis, panel.yaxis, panel.zaxis), ("x", "y", "f")):
         axis.set_label_text(name, fontsize=SIZE, color=INK)
         axis.set_pane_color((1, 1, 1, 0))
         axis.labelpad = -6
-    for set_ticks in (panel.set_xticks, panel.set_yticks):
-        set_ticks([*ticks(end)], [*ticks(end).values()])
+    flat, up = ticks(-end, end), ticks(0, f.max())
+    for axis, found in zip((panel.xaxis, panel.yaxis, panel.zaxis), (flat, flat, up)):
+        axis.set_ticks([*found], [*found.values()])
     panel.tick_params(labelsize=SMALL, colors=DIM, pad=-2)
 
 
@@ -80,8 +81,8 @@ def field(panel: Axes, end: float, starts: Floats) -> None:
         headwidth=4, headlength=5, headaxislength=4.5, minlength=0.1,
     )  # fmt: skip
     panel.plot(*starts.T, "o", mfc="white", mec=INK, ms=5, mew=1)
-    panel.set_xticks([*ticks(end)], [*ticks(end).values()])
-    panel.set_yticks([*ticks(end)], [*ticks(end).values()])
+    for axis in (panel.xaxis, panel.yaxis):
+        axis.set_ticks([*ticks(-end, end)], [*ticks(-end, end).values()])
     panel.tick_params(labelsize=SIZE, color=DIM, length=2.5)
     panel.set_xlabel("x", fontsize=SIZE, color=INK, labelpad=2)
     panel.set_ylabel("y", fontsize=SIZE, color=INK, labelpad=0)
