@@ -16,8 +16,8 @@ from initlab import charts, figures
 from initlab.charts.courses import Course
 from initlab.charts.heat_maps import MOST_COLUMNS, shades
 from initlab.charts.keys import shortened
+from initlab.charts.layers import hidden
 from initlab.charts.sheets import DPI
-from initlab.charts.strips import hidden
 from initlab.charts.styles import DASHES, GREY, PALETTE, legend
 from initlab.charts.words import clean, length, wrapped
 from initlab.comparison import Comparison, Curve, Run

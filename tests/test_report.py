@@ -301,7 +301,7 @@ def test_a_page_of_descents_has_their_paths_and_the_valley(tmp_path):
     found = written(runs, tmp_path)
     assert {"f.png", "valley.png", "paths.png"} <= {*found}
     page = Page(found["report.html"].read_text(encoding="utf-8"))
-    assert page.texts["h2"][1:] == ["Value of f", "The valley", "Paths in the valley"]
+    assert page.texts["h2"][1:] == ["Value of f", "Paths in the valley", "The valley"]
     curves = np.load(found["curves.npz"])
     assert curves["x"].tolist() == [[-7, 1, 0]] * 2
     assert curves["y/steps"].tolist() == [0, 1, 2]

@@ -61,7 +61,7 @@ def write(comparison: Comparison, folder: Path, title: str) -> list[Path]:
     """Write a report into a folder and return its files.
 
     report.html     the page, with all pictures in it
-    *.png           the pictures: loss, f, accuracy, heat_map, activations, of which there are some
+    *.png           the pictures that there is something for, see `charts.drawn`
     results.csv     a row a trial, in the order of what varies
     curves.npz      every metric by step, see `curves`
     """

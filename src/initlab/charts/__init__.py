@@ -29,8 +29,8 @@ def drawn(comparison: Comparison) -> Iterator[Chart]:
     """Yield each chart that there is something for."""
     made: tuple[Callable[[Comparison], Chart | None], ...] = (
         *(partial(line_chart, metric=metric) for metric in TITLES),
-        valley,
         paths,
+        valley,
         multiples,
         gaps,
         heat_map,

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 
 from initlab import figures
 from initlab.charts.keys import axes, options
+from initlab.charts.layers import chosen, deviations, recorded
 from initlab.charts.pictures import Chart
 from initlab.charts.sheets import MARGIN, TOP, WIDTH, Sheet
-from initlab.charts.strips import GAP, Strip, chosen, deviations, recorded, rims
+from initlab.charts.strips import GAP, Strip, rims
 from initlab.charts.styles import Style, colors
 from initlab.comparison import Comparison, Run, Setting
 

@@ -14,7 +14,7 @@ from initlab.charts.pictures import Chart
 from initlab.charts.scales import SHARES
 from initlab.charts.styles import DASHES, DIM, PALETTE, Style
 from initlab.charts.words import SMALL, counted
-from initlab.comparison import Comparison, Setting
+from initlab.comparison import Comparison
 
 FEW, MANY = 4, len(PALETTE)  # values of one key at the most, and more than these of the other
 MOST = 24  # panels
@@ -39,29 +39,32 @@ def multiples(comparison: Comparison) -> Chart | None:
     shown = [many[place] for place in figures.spaced(len(many), MOST)]
     styles = {value: Style(color, dashes) for value, color, dashes in zip(few, PALETTE, DASHES)}
     entries = [(said(keys[1], value), style) for value, style in styles.items()]
-    settings = [each for each in comparison.settings if each.values.get(keys[0], "") in shown]
+    found = [
+        Course.of(setting, metric)
+        for setting in comparison.settings
+        if setting.values.get(keys[0], "") in shown
+    ]
     title = f"{TITLES[metric]} by {keys[0]}"
     heads = [(name, ()) for name in shortened(shown)]
     panels = Panels(title, heads, (min(COLUMNS, columns_of(len(shown))), HEIGHT), entries)
     last = max(run.curves[metric].steps[-1] for run in comparison.runs if metric in run.curves)
     for index, value in enumerate(shown):
         panel = panels.panel(index)
-        inside = [each for each in settings if each.values.get(keys[0], "") == value]
-        found = [Course.of(each, metric) for each in inside]
-        for course in found:
+        inside = [each for each in found if each.setting.values.get(keys[0], "") == value]
+        for course in inside:
             style = styles[course.setting.values.get(keys[1], "")]
             draw(panel, course, style, SHARES, banded=True, most=0)
-        if not any(course.mean.size or course.broken for course in found):
-            lost = Counter(run.word for each in inside for run in each.runs)
+        if not any(course.mean.size or course.broken for course in inside):
+            lost = Counter(run.word for course in inside for run in course.setting.runs)
             words = "\n".join(f"{count} {word}" for word, count in lost.items())
             panel.text(last / 2, 0.5, words, fontsize=SMALL, color=DIM, ha="center", va="center")
         measure_steps(panels, index, panel, int(last))
     return Chart(
         "accuracy_panels",
         title,
-        caption(settings, (keys[0], len(shown), len(many))),
+        caption(found, keys[0], f"{len(shown)} of {len(many)}" if shown != many else ""),
         f"{title}, a panel for each of {counted(len(shown), 'value')} and a line for each "
-        f"{keys[1]}. {ends(settings, metric)}.",
+        f"{keys[1]}. {'; '.join(map(ended, found))}.",
         panels.sheet.figure,
     )
 
@@ -75,24 +78,20 @@ def measured(comparison: Comparison) -> str | None:
     return None
 
 
-def caption(settings: Sequence[Setting], panels: tuple[str, int, int]) -> str:
-    """Say what one must know to read the panels: of a key, so many of all values."""
-    key, shown, count = panels
-    runs = [run for setting in settings for run in setting.runs]
-    several = any(len(setting.finished) > 1 for setting in settings)
-    broke = any(run.outcome not in ("finished", "running") for run in runs if run.curves)
+def caption(found: Sequence[Course], key: str, part: str) -> str:
+    """Say what one must know to read the panels: by which key, and what part of all they are."""
+    several = any(len(course.setting.finished) > 1 for course in found)
+    broke = any(run.outcome != "running" for course in found for run, *_ in course.broken)
     words = (
         f"Above each panel: {key}.",
         BANDED if several else "",
         "Thin lines up to a ×: runs that diverged or broke off." if broke else "",
-        f"{shown} of {count} values are shown, evenly spaced." if shown < count else "",
+        f"{part} values are shown, evenly spaced." if part else "",
     )
     return " ".join(filter(None, words))
 
 
-def ends(settings: Sequence[Setting], metric: str) -> str:
-    """Say where each setting ended."""
-    found = ((setting, Course.of(setting, metric).mean) for setting in settings)
-    return "; ".join(
-        f"{each.name}: {f'{mean[-1]:.1%}' if mean.size else each.word}" for each, mean in found
-    )
+def ended(course: Course) -> str:
+    """Say where a setting ended."""
+    end = f"{course.mean[-1]:.1%}" if course.mean.size else course.setting.word
+    return f"{course.setting.name}: {end}"

@@ -9,17 +9,17 @@ from matplotlib.collections import LineCollection, PolyCollection
 from numpy.typing import NDArray
 
 from initlab import figures
+from initlab.charts.layers import SEEN, chosen, deviations, hidden
 from initlab.charts.scales import Floats
 from initlab.charts.sheets import LEADING, MARGIN, TIGHT, WIDTH, Sheet
 from initlab.charts.styles import DIM, GREY, Style
 from initlab.charts.words import SMALL, brief, length, wrapped
-from initlab.comparison import Run, Setting, Spread
+from initlab.comparison import Run, Setting
 from initlab.figures import INK
 
 BARS = 0.4  # the height of a histogram
 GAP = 0.08  # between two
 RIM, BAR = 0.08, 0.055  # beside an axis, for what lies beyond it, and of the bar in it
-SEEN = 0.005  # share from which on that is drawn and told
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,43 +139,3 @@ def rims(run: Run) -> tuple[float, float]:
     beyond = counts[..., [0, -1]] / np.maximum(1, counts.sum(axis=-1, keepdims=True))
     below, above = RIM * (beyond.max(axis=(0, 1)) >= SEEN)
     return float(below), float(above)
-
-
-def deviations(setting: Setting, run: Run) -> list[float | None]:
-    """Return the standard deviation of each layer drawn, the mean over the runs of a setting."""
-    names = [f"unit_std/layer_{layer + 1}" for layer in chosen(run)]
-    spreads = [Spread.of(each.metrics.get(name) for each in setting.runs) for name in names]
-    return [spread.mean if spread else None for spread in spreads]
-
-
-def hidden(counts: NDArray[np.int64], edges: Floats) -> list[str]:
-    """Return what a histogram does not show: how many share one bin, and what lies beyond."""
-    if not counts.sum():
-        return ["not finite"]
-    shares, beyond = figures.within(counts), counts[[0, -1]].sum() / counts.sum()
-    remarks = []
-    if shares.max() >= figures.TELLING:
-        remarks.append(f"{shares.max():.0%} at {figures.place_of(shares, edges):.2g}")
-    if beyond >= SEEN:
-        remarks.append(f"{beyond:.0%} beyond")
-    return remarks
-
-
-def recorded(run: Run) -> bool:
-    """Tell whether a run has histograms of activations, as initlab leaves them."""
-    steps, edges, counts = (
-        run.histograms.get(name, np.empty(0))
-        for name in ("steps", "activations/edges", "activations/counts")
-    )
-    return (
-        counts.ndim == 3
-        and counts.size > 0
-        and edges.ndim == steps.ndim == 1
-        and counts.shape[-1] == len(edges) + 1 > 3
-        and len(counts) == len(steps)
-    )
-
-
-def chosen(run: Run) -> NDArray[np.intp]:
-    """Return the indices of the layers that are drawn."""
-    return figures.spaced(run.histograms["activations/counts"].shape[1])
