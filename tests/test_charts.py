@@ -573,6 +573,7 @@ def test_of_too_many_values_some_are_shown_evenly_spaced():
 def test_numbers_are_written_as_short_as_tells_them_apart():
     assert shortened(["0.00630957", "0.0001", "1.0"]) == ["0.0063", "0.0001", "1"]
     assert shortened(["0.123", "0.124"]) == ["0.123", "0.124"]
+    assert shortened(["16", "144", "1024.25", "20000"]) == ["16", "144", "1024", "2e4"]
     assert shortened(["1e-7", "auto", ""]) == ["1e-7", "auto", "none"]
 
 

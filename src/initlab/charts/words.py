@@ -11,6 +11,7 @@ from matplotlib.textpath import text_to_path
 
 TITLE, SIZE, SMALL = 10.0, 9.0, 7.5  # points
 LONG = re.compile(r"\d+\.\d{6,}(e[-+]?\d+)?")  # numbers as they are drawn at random
+PLAIN = 1e4  # up to which a number has no power of ten
 LINES, LETTERS = 3, 400  # of a name, before it is cut
 
 
@@ -20,7 +21,9 @@ def counted(number: int, noun: str) -> str:
 
 
 def brief(value: float, digits: int = 3) -> str:
-    """Return a number in a few digits, its power of ten as short as can be."""
+    """Return a number in a few digits, or in those before its point, its power of ten short."""
+    if abs(value) < PLAIN:
+        digits = max(digits, len(f"{abs(value):.0f}"))
     number, mark, power = f"{value:.{digits}g}".partition("e")
     return f"{number}e{int(power)}" if mark else number
 
