@@ -19,7 +19,6 @@ import os
 import platform
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import threading
@@ -32,7 +31,7 @@ from tempfile import TemporaryDirectory
 import psutil
 from mlflow import MlflowClient
 
-from initlab import console
+from initlab import charts, console
 from initlab.comparison import Comparison
 from initlab.config import PROJECT, options
 from initlab.findings import findings
@@ -80,7 +79,8 @@ def rewrite(page: Path) -> Cost:
 
     def made(block: re.Match[str]) -> str:
         opening, arguments, pictures, end = block.groups()
-        cost, lines = run(page.stem, shlex.split(arguments), pictures.replace(",", " ").split())
+        stem = f"{page.stem}-{len(costs) + 1}" if costs else page.stem
+        cost, lines = run(stem, shlex.split(arguments), pictures.replace(",", " ").split())
         costs.append(cost)
         return opening + lines + end
 
@@ -91,8 +91,12 @@ def rewrite(page: Path) -> Cost:
     return costs[0]
 
 
-def run(name: str, arguments: Sequence[str], pictures: Sequence[str]) -> tuple[Cost, str]:
-    """Run one command; return its cost and its lines of Markdown."""
+def run(stem: str, arguments: Sequence[str], pictures: Sequence[str]) -> tuple[Cost, str]:
+    """Run one command; return its cost and its lines of Markdown.
+
+    stem      of the names of its pictures
+    pictures  the charts to show, by name
+    """
     with TemporaryDirectory() as scratch:
         folder = Path(scratch) / "sweep"
         uri = f"sqlite:///{scratch}/mlflow.db"
@@ -102,13 +106,17 @@ def run(name: str, arguments: Sequence[str], pictures: Sequence[str]) -> tuple[C
         client = MlflowClient(uri)
         runs = read(client, of_sweep(client, folder.name))
         comparison = Comparison(runs, experiment_of(client, folder.name))
-        shown = [picture(folder / f"{chart}.png", name) for chart in pictures]
+    made = {chart.name: chart for chart in charts.drawn(comparison)}
+    for name in pictures:
+        if name not in made:
+            sys.exit(f"{stem}: there is no chart {name}; there are {', '.join(made)}")
+    shown = [picture(made[name], stem) for name in pictures]
     lines = [
         "```",
         shlex.join(["python", "src/train.py", *arguments]).replace("'", ""),
         "```",
         "",
-        *(f"![{chart} of {name}]({file})\n" for chart, file in zip(pictures, shown)),
+        *(line for lines in shown for line in lines),
         *results(comparison),
         *claims(comparison),
     ]
@@ -158,16 +166,16 @@ def memory(pid: int) -> float:
     return total
 
 
-def picture(source: Path, name: str) -> str:
-    """Keep a picture of a report beside the pages, and return the name of its file."""
-    if not source.is_file():
-        there = ", ".join(sorted(file.stem for file in source.parent.glob("*.png")))
-        sys.exit(f"{name}: the report has no picture {source.stem}; it has {there}")
-    if source.stat().st_size > MOST_BYTES:
-        sys.exit(f"{name}: {source.name} has {source.stat().st_size:,} bytes")
-    kept = PAGES / f"{name}-{source.name}"
-    shutil.copyfile(source, kept)
-    return kept.name
+def picture(chart: charts.Chart, stem: str) -> list[str]:
+    """Keep a picture beside the pages; return the lines that show it."""
+    content = charts.png(chart.figure)
+    file = PAGES / f"{stem}-{chart.name}.png"
+    if len(content) > MOST_BYTES:
+        sys.exit(f"{file.name} has {len(content):,} bytes; at the most {MOST_BYTES:,} are kept")
+    file.write_bytes(content)
+    alt = chart.alt.replace("[", "(").replace("]", ")")
+    caption = [f"*{chart.caption}*", ""] if chart.caption else []
+    return [f"![{alt}]({file.name})", "", *caption]
 
 
 def results(comparison: Comparison) -> list[str]:
@@ -191,8 +199,7 @@ def results(comparison: Comparison) -> list[str]:
 
 def cells(columns: dict[str, list[console.Text]]) -> list[list[str]]:
     """Return the rows of a table, its titles and the line below them first."""
-    numbers = [title for title in columns if title not in ("init", "activation", "optimizer")]
-    rule = ["--:" if title in numbers else ":--" for title in columns]
+    rule = ["--:" if title in console.NUMBERS else ":--" for title in columns]
     rows = zip(*([cell.plain for cell in column] for column in columns.values()))
     return [[*columns], rule, *map(list, rows)]
 
