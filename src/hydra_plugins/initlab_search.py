@@ -1,7 +1,7 @@
 """Hydra's sweeper over Optuna: a search in place of a grid."""
 
 # Hydra loads plug-ins so that annotations of a dataclass must not be put off by `__future__`.
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -41,7 +41,7 @@ class Search:
     metric: str | None = None
     storage: str | None = None
     study: str | None = None
-    params: dict[str, Any] | None = None
+    params: dict[str, Any] = field(default_factory=dict)
 
 
 class SearchSweeper(Sweeper):
@@ -72,7 +72,7 @@ class SearchSweeper(Sweeper):
         from initlab.composer import Composer
         from initlab.trial import plain
 
-        params = self.settings["params"] or {}
+        params = self.settings["params"]
         if OmegaConf.is_config(params):
             params = OmegaConf.to_container(params)
         given = [f"{key}={plain(value)}" for key, value in params.items()]

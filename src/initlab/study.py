@@ -336,16 +336,17 @@ class Reporter:
     def prunes(self, record: Record) -> bool:
         """Report what the last step of a record has to report; return whether to end there.
 
-        The network as initialised is not reported, and no training is ended at its last step.
+        None is ended as initialised, nor at its last step. As a training is judged by the best it
+        has had, what it had to begin with spares it until others have learnt something.
         """
         step = record.steps[-1]
         every = max(1, self.steps // REPORTS)
         due = step.evaluation or (step.point and step.number % every == 0)
-        value = record.value(self.metric) if due and step.number and not step.diverged else None
+        value = record.value(self.metric) if due and not step.diverged else None
         if value is None:
             return False
         self.storage.set_trial_intermediate_value(self.trial_id, step.number, value)
-        if step.number == self.steps:
+        if step.number in (0, self.steps):
             return False
         return self.pruner.prune(self.study, self.storage.get_trial(self.trial_id))
 
