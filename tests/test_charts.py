@@ -19,7 +19,7 @@ from initlab.charts.keys import shortened
 from initlab.charts.layers import hidden
 from initlab.charts.sheets import DPI
 from initlab.charts.styles import DASHES, GREY, PALETTE, legend
-from initlab.charts.words import clean, length, wrapped
+from initlab.charts.words import length, wrapped
 from initlab.comparison import Comparison, Curve, Run
 
 
@@ -665,6 +665,17 @@ def test_a_random_search_is_a_scatter_and_no_heat_map():
     assert {"3 pruned, 1 killed", "2 diverged, 1 failed"} <= {*words(chart)}
 
 
+def test_a_search_is_coloured_by_what_it_is_ranked_by():
+    runs = search()
+    for place, each in enumerate(runs):
+        each.metrics["validation/accuracy"] = place / 100
+    chart = drawn(*runs)["scatter"]
+    assert chart.title == "validation accuracy by wd and lr"
+    *_, ring = chart.figure.axes[0].lines
+    assert ring.get_xdata().tolist() == [float(runs[-1].params["lr"])]
+    assert "best: 19.0%" in chart.alt
+
+
 def test_a_search_over_a_narrow_range_or_zero_has_even_axes():
     runs = [run(f"lr={1 + each / 9} wd={each**2}", [2, each]) for each in range(12)]
     chart = drawn(*runs)["scatter"]
@@ -778,8 +789,3 @@ def test_every_chart_can_be_read_on_a_phone(made):
         for panel in chart.figure.axes:
             frame = panel.get_window_extent(renderer)
             assert not any(frame.overlaps(box) for box in boxes)
-
-
-def test_a_long_number_is_cut_to_what_matters():
-    assert clean("lr=0.0028310102892267846 wd=1.5334120865197566e-06") == "lr=0.002831 wd=1.533e-06"
-    assert clean("seed=12345678 std=0.00123") == "seed=12345678 std=0.00123"

@@ -45,12 +45,8 @@ def heat_map(comparison: Comparison) -> Chart | None:
     rows, columns = options(comparison, down), options(comparison, across)
     if len(rows) > MOST_ROWS or len(columns) > MOST_COLUMNS:
         return None
-    share = any(setting.score for setting in comparison.settings)
-    held_out = any(setting.validation for setting in comparison.settings)
+    title, share = measured(comparison)
     spreads = [each.score if share else each.loss for each in comparison.settings]
-    title = "final loss" if any(spreads) else "verdict"
-    if share:
-        title = "validation accuracy" if held_out else "test accuracy"
     values = [min(spread.mean, HUGE) if spread else None for spread in spreads]
     shade = shades([value for value in values if value is not None], share)
     placed = {
@@ -74,6 +70,15 @@ def heat_map(comparison: Comparison) -> Chart | None:
         f"{title} by {down} and {across}. {'; '.join(told)}.",
         lattice.sheet.figure,
     )
+
+
+def measured(comparison: Comparison) -> tuple[str, bool]:
+    """Return what settings are coloured by, and whether it is an accuracy."""
+    settings = comparison.settings
+    if any(setting.score for setting in settings):
+        held_out = any(setting.validation for setting in settings)
+        return "validation accuracy" if held_out else "test accuracy", True
+    return "final loss" if any(setting.loss for setting in settings) else "verdict", False
 
 
 def shades(values: Sequence[float], share: bool) -> Callable[[float], Color]:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from initlab import figures
-from initlab.charts.heat_maps import shades
+from initlab.charts.heat_maps import measured, shades
 from initlab.charts.keys import numbers, searched
 from initlab.charts.pictures import Chart
 from initlab.charts.scales import HUGE, Floats, Scale
@@ -35,8 +35,7 @@ def scatter(comparison: Comparison) -> Chart | None:
     keys = searched(comparison)
     if not keys:
         return None
-    share = any(setting.accuracy for setting in comparison.settings)
-    title = "test accuracy" if share else "final loss"
+    title, share = measured(comparison)
     places = np.column_stack([numbers(comparison, key) or [] for key in keys])
     done = [each for each in reversed(comparison.ranked) if result(each, share)]
     values = [spread.mean for each in done if (spread := result(each, share))]
@@ -91,7 +90,7 @@ def draw(panel: Axes, bar: Axes, places: Floats, values: Sequence[float], share:
 
 def result(setting: Setting, share: bool) -> Spread | None:
     """Return what a setting is coloured by, None if it did not finish."""
-    return setting.accuracy if share else setting.loss
+    return setting.score if share else setting.loss
 
 
 def said(value: float, share: bool) -> str:

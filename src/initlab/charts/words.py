@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect
 from functools import lru_cache
 
@@ -10,7 +9,6 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.textpath import text_to_path
 
 TITLE, SIZE, SMALL = 10.0, 9.0, 7.5  # points
-LONG = re.compile(r"\d+\.\d{6,}(e[-+]?\d+)?")  # numbers as they are drawn at random
 PLAIN = 1e4  # up to which a number has no power of ten
 LINES, LETTERS = 3, 400  # of a name, before it is cut
 
@@ -38,13 +36,9 @@ def length(text: str, size: float = SIZE) -> float:
 
 @lru_cache(maxsize=4096)
 def clean(text: str) -> str:
-    """Return a text in one line, with a mark for each letter that the font does not have.
-
-    Numbers of many digits are written in four.
-    """
+    """Return a text in one line, with a mark for each letter that the font does not have."""
     font = get_font(findfont(FontProperties()))
-    text = LONG.sub(lambda number: f"{float(number[0]):.4g}", text[:LETTERS])
-    words = " ".join(text.split())
+    words = " ".join(text[:LETTERS].split())
     return "".join(c if font.get_char_index(ord(c)) else "\N{WHITE SQUARE}" for c in words)
 
 
