@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from initlab.comparison import Comparison, Curve, Run, Setting, Spread, natural, varying
+from initlab.comparison import Comparison, Curve, Run, Setting, Spread, natural, short, varying
 
 
 def made(name="", outcome="finished", accuracy=None, loss=None, **options):
@@ -47,6 +47,7 @@ def test_the_loss_of_a_descent_is_where_it_ended():
         ("finished", "healthy", "healthy"),
         ("finished", "", "finished"),
         ("diverged", "diverged", "diverged"),
+        ("pruned", "", "pruned"),
         ("failed", "", "failed"),
         ("killed", "healthy", "killed"),
     ],
@@ -169,6 +170,32 @@ def test_settings_are_ranked_by_validation_accuracy_where_there_is_one():
     assert [setting.values["init"] for setting in ranked] == ["b", "c", "a"]
     assert [setting.score.mean for setting in ranked] == [0.7, 0.6, 0.5]
     assert ranked[0].accuracy.mean == 0.8
+
+
+def test_what_was_pruned_comes_after_what_finished_and_before_what_failed():
+    outcomes = {"a": "failed", "b": "pruned", "c": "diverged", "d": "finished"}
+    runs = [made(f"init={name}", outcome, accuracy=0.5) for name, outcome in outcomes.items()]
+    assert [setting.values["init"] for setting in Comparison(runs).ranked] == ["d", "b", "a", "c"]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("0.0012345678901234567", "0.001235"),
+        ("1.2345678901234567e-06", "1.235e-06"),
+        ("-12345.678", "-1.235e+04"),
+        ("0.001", "0.001"),
+        ("0.123456", "0.123456"),
+        ("0.000001234", "0.000001234"),
+        ("12345678", "12345678"),
+        ("[0.12345678, 0.1]", "[0.12345678, 0.1]"),
+        ("1.2.3456789", "1.2.3456789"),
+        ("he", "he"),
+        ("", ""),
+    ],
+)
+def test_tables_show_four_digits_of_a_number_that_nobody_would_type(value, shown):
+    assert short(value) == shown
 
 
 def test_descents_are_ranked_by_where_they_ended():

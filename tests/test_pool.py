@@ -52,6 +52,45 @@ def test_no_more_calls_are_handed_out_than_there_are_processes():
     assert most == 2
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_an_argument_is_taken_when_a_process_is_free_and_all_answers_were_looked_at(processes):
+    known, unknown = [], 0
+
+    def arguments():
+        nonlocal unknown
+        for number in range(6):
+            assert unknown < processes
+            assert len(known) + unknown == number
+            unknown += 1
+            yield number
+
+    for _, event in Pool(processes).run(square, arguments()):
+        if event != Started():
+            known.append(event)
+            unknown -= 1
+    assert sorted(number for number, _ in known) == [0, 1, 4, 9, 16, 25]
+
+
+def test_no_argument_is_taken_after_a_pool_was_drained():
+    pool, taken = Pool(1), []
+    arguments = (taken.append(number) or number for number in range(6))
+    for _, event in pool.run(square, arguments):
+        if event != Started():
+            pool.drain()
+    assert taken == [0]
+
+
+def test_what_fails_to_make_an_argument_ends_the_processes():
+    def arguments():
+        yield 60
+        raise ZeroDivisionError
+
+    started = time.monotonic()
+    with pytest.raises(ZeroDivisionError):
+        [*Pool(2).run(interruptible, arguments())]
+    assert time.monotonic() - started < 30
+
+
 def test_a_process_that_is_killed_takes_one_call_with_it():
     found = answers(Pool(2).run(fatal, range(5)))
     assert found.pop(1) == Interrupted("its process ended by SIGKILL")

@@ -16,6 +16,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+import train
 from initlab.config import PROJECT
 from initlab.optimizers import SGD
 
@@ -224,10 +225,28 @@ def test_tpe_learns_where_to_look(lab):
     assert sum(rate > 0.01 for rate in rates[10:]) > 10
 
 
-def test_space_and_settings_may_stand_in_a_file_and_what_is_typed_wins(lab):
-    params = "{optimizer.lr: 'interval(0.1,0.2)', init: 'he,xavier', seed: 5}"
-    line = [*SEARCH, PLAIN, "train.steps=5", f"hydra.sweeper.params={params}", trials(3)]
-    assert lab.run(*line, "init=lecun", "activation=tanh,relu") == 0
+SPACE = """# @package _global_
+defaults:
+  - override /hydra/sweeper: search
+hydra:
+  sweeper:
+    trials: 3
+    pruner: none
+    params:
+      optimizer.lr: interval(0.1,0.2)
+      init: he,xavier
+      seed: 5
+      model.bias: true
+"""
+
+
+def test_a_space_and_its_settings_may_stand_in_a_file_and_what_is_typed_wins(lab):
+    (lab.folder / "mine").mkdir()
+    (lab.folder / "mine" / "space.yaml").write_text(SPACE)
+    line = ["-m", "--config-dir", str(lab.folder), "+mine=space", "train.steps=5"]
+    typed = ["src/train.py", *line, *lab.typed, "init=lecun", "activation=tanh,relu"]
+    lab.monkeypatch.setattr(sys, "argv", typed)
+    assert train.run() == 0
     found = study(lab)
     assert {*found.trials[0].distributions} == {"optimizer.lr", "activation"}
     for run in lab.runs():
