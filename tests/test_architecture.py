@@ -55,7 +55,7 @@ OWNERS = {
     },
     "hydra": HYDRA,
     "omegaconf": HYDRA,
-    "optuna": {"initlab.study"},
+    "optuna": {"initlab.journal", "initlab.reporter", "initlab.study"},
     "sklearn": {"initlab.data"},
     "pooch": {"initlab.cache", "initlab.idx"},
     "scipy": {"initlab.activations"},

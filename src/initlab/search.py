@@ -21,7 +21,7 @@ from initlab.launch import launch, pays
 from initlab.models import NetworkModel
 from initlab.progress import SweepProgress
 from initlab.space import Space
-from initlab.sweep import claim, conclude, finish, open_for
+from initlab.sweep import claim, conclude, finish, open_for, refuse_nameless
 from initlab.trial import Result
 
 if TYPE_CHECKING:  # MLflow takes a second to import, Optuna a quarter of one
@@ -61,6 +61,7 @@ def run(
     corners = space.checked(compose)
     config = common(corners)
     folder = Path(multirun.hydra.sweep.dir)
+    refuse_nameless(folder)
     settings, mark = settle(typed, space, corners, folder)
     pool = launcher.pool
     if not config.sweep.dry_run and pays(corners[:1] * settings["trials"], pool):
@@ -146,7 +147,10 @@ class Search:
         state, run_id = found(self.store, trial.fingerprint)
         if state != "cached":
             return False
-        metrics = self.store.client.get_run(run_id).data.metrics
+        from initlab.store import explained
+
+        with explained(self.store.uri):
+            metrics = self.store.client.get_run(run_id).data.metrics
         metric = self.study.settings["metric"]
         if metric == "train/loss" or metric not in metrics:  # whose mean is not in the store
             return False

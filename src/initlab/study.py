@@ -7,112 +7,31 @@ lost or failed trial of the same point that it replaces. The trials without `aga
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import os
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
 from initlab import provenance
-from initlab.checks import told
 from initlab.config import ConfigError
-from initlab.record import Record
+from initlab.journal import explained, open_storage
 from initlab.signals import undisturbed
 from initlab.space import Dimension, Space
 from initlab.trial import Result
 
 GRACE_SECONDS = 60.0  # after which a trial that nobody has signed is lost
-REPORTS = 50  # of a descent, which has no evaluations
 STATES = {
     "finished": TrialState.COMPLETE,
     "diverged": TrialState.PRUNED,
     "pruned": TrialState.PRUNED,
 }
-
-optuna.logging.set_verbosity(optuna.logging.ERROR)
-
-
-class FolderLock(JournalFileOpenLock):
-    """A lock that goes with its process; Optuna's own would be waited for after a kill."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file.with_name(f"{file.name}.lock")
-        self.opened = -1
-
-    def acquire(self) -> bool:
-        """Wait for the lock."""
-        import fcntl
-
-        self.opened = os.open(self.file, os.O_RDWR | os.O_CREAT)
-        fcntl.flock(self.opened, fcntl.LOCK_EX)
-        return True
-
-    def release(self) -> None:
-        """Let the next one have it."""
-        os.close(self.opened)
-
-
-def open_storage(place: str) -> BaseStorage:
-    """Return the storage of studies that a text names: a database by its URL, else a journal."""
-    if "://" in place:
-        return RDBStorage(place)
-    file = Path(place)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    if sys.platform == "win32":
-        return JournalStorage(JournalFileBackend(str(file)))
-    mend(file)
-    return JournalStorage(JournalFileBackend(str(file), lock_obj=FolderLock(file)))
-
-
-def mend(file: Path) -> None:
-    """Cut off the last line of a journal if a process or a disk has left it unfinished."""
-    if not file.exists():
-        return
-    lock = FolderLock(file)
-    lock.acquire()
-    try:
-        with file.open("r+b") as opened:
-            kept = opened.read().rfind(b"\n") + 1
-            opened.truncate(kept)
-    finally:
-        lock.release()
-
-
-@contextlib.contextmanager
-def explained(place: str) -> Iterator[None]:
-    """Turn whatever a storage may raise into a `ConfigError`."""
-    try:
-        yield
-    except ConfigError:
-        raise
-    except Exception as error:
-        from initlab.store import masked
-
-        raise ConfigError(
-            f"hydra.sweeper.storage={masked(place)}: cannot be used: {told(error)}\n"
-            "It must be a file that can be written, or the URL of a database, such as "
-            "sqlite:///studies.db"
-        ) from error
-
-
-def make_pruner(settings: Mapping[str, Any]) -> BasePruner:
-    """Return what ends the trainings of a search early."""
-    if settings["pruner"] == "none":
-        return NopPruner()
-    return MedianPruner(settings["startup_trials"], settings["warmup_steps"])
 
 
 def direction(metric: str) -> Literal["maximize", "minimize"]:
@@ -318,46 +237,3 @@ def look(settings: Mapping[str, Any]) -> Counter[str]:
         return Counter(
             trial.user_attrs.get("outcome", trial.state.name.lower()) for trial in study.trials
         )
-
-
-class Reporter:
-    """Tells a study how a training goes, and asks it whether that is worth going on."""
-
-    def __init__(self, settings: Mapping[str, Any], steps: int) -> None:
-        self.metric = settings["metric"]
-        self.steps = steps
-        self.storage = storage_of(settings["storage"])
-        self.study = study_of(settings["storage"], settings["study"])
-        self.pruner = make_pruner(settings)
-        study_id = self.storage.get_study_id_from_name(settings["study"])
-        number = settings["number"]
-        self.trial_id = self.storage.get_trial_id_from_study_id_trial_number(study_id, number)
-
-    def prunes(self, record: Record) -> bool:
-        """Report what the last step of a record has to report; return whether to end there.
-
-        None is ended as initialised, nor at its last step. As a training is judged by the best it
-        has had, what it had to begin with spares it until others have learnt something.
-        """
-        step = record.steps[-1]
-        every = max(1, self.steps // REPORTS)
-        due = step.evaluation or (step.point and step.number % every == 0)
-        value = record.value(self.metric) if due and not step.diverged else None
-        if value is None:
-            return False
-        self.storage.set_trial_intermediate_value(self.trial_id, step.number, value)
-        if step.number in (0, self.steps):
-            return False
-        return self.pruner.prune(self.study, self.storage.get_trial(self.trial_id))
-
-
-@functools.cache
-def storage_of(place: str) -> BaseStorage:
-    """Return a storage, which is opened once in a process."""
-    return open_storage(place)
-
-
-@functools.cache
-def study_of(place: str, name: str) -> optuna.Study:
-    """Return a study, which is opened once in a process."""
-    return optuna.load_study(study_name=name, storage=storage_of(place))

@@ -93,8 +93,7 @@ def open_for(config: Config) -> Store | None:
 
 def claim(folder: Path, multirun: DictConfig, store: Store | None) -> Path:
     """Return a folder that no other sweep has: `folder`, or it with a number after its name."""
-    if folder.name in ("", ".."):
-        raise ConfigError(f"hydra.sweep.dir must name a folder for the sweep alone; got '{folder}'")
+    refuse_nameless(folder)
     for number in itertools.count(1):
         mine = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
         if store and store.has("sweep", mine.name):
@@ -111,6 +110,12 @@ def claim(folder: Path, multirun: DictConfig, store: Store | None) -> Path:
             ) from error
         return mine
     raise AssertionError
+
+
+def refuse_nameless(folder: Path) -> None:
+    """Raise `ConfigError` for a folder that a sweep cannot have to itself."""
+    if folder.name in ("", ".."):
+        raise ConfigError(f"hydra.sweep.dir must name a folder for the sweep alone; got '{folder}'")
 
 
 def conclude(

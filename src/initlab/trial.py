@@ -31,7 +31,7 @@ from initlab.training import Step, fit
 from initlab.verdict import Setting
 
 if TYPE_CHECKING:  # MLflow takes a second to import, Optuna a quarter of one
-    from initlab.study import Reporter
+    from initlab.reporter import Reporter
     from initlab.tracking import Tracker
 
 
@@ -274,7 +274,7 @@ def make_reporter(config: Config, job: Job) -> Reporter | None:
     """Return what tells the study of a search how the training goes, None where there is none."""
     if job.search is None:
         return None
-    from initlab.study import Reporter
+    from initlab.reporter import Reporter
 
     return Reporter(job.search, config.train.steps)
 
