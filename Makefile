@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: sweep test check format bench parity screenshots clean
+.PHONY: sweep test check format bench parity experiments screenshots clean
 
 sweep: .venv/installed
 	$(BIN)/python src/train.py -m init=xavier,he,std001
@@ -26,6 +26,10 @@ parity: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python benchmarks/parity.py
+
+# Runs what is published, some half an hour at the most; `make experiments NAMES=dropout` one of it.
+experiments: .venv/installed
+	$(BIN)/python docs/gallery.py $(NAMES)
 
 screenshots: .venv/installed
 	$(BIN)/python docs/screenshots.py

@@ -180,6 +180,7 @@ def register() -> None:
     """Put the schema into Hydra's ConfigStore, where the YAML files find it."""
     OmegaConf.register_new_resolver("project", lambda: str(PROJECT), replace=True)
     OmegaConf.register_new_resolver("options", options_page, replace=True)
+    OmegaConf.register_new_resolver("experiments", experiments_page, replace=True)
     store = ConfigStore.instance()
     store.store(name="schema", node=Config, provider="initlab")
     for group, schemas in SCHEMAS.items():
@@ -363,16 +364,24 @@ def options_page() -> str:
     lines = []
     for group in GROUPS:
         names = [f"{name}*" if (group, name) in defaults else name for name in options(group)]
-        lines.append(
-            textwrap.fill(
-                " ".join(names),
-                width=78,
-                initial_indent=f"  {group:<12}",
-                subsequent_indent=" " * 14,
-                break_on_hyphens=False,
-            )
-        )
+        lines.append(filled(names, f"  {group:<12}"))
     return "\n".join(lines)
+
+
+def experiments_page() -> str:
+    """Return the names of the experiments, for the help page."""
+    return filled(options("experiment"), "  ")
+
+
+def filled(names: Iterable[str], start: str) -> str:
+    """Return names in lines that go on below where the first begins."""
+    return textwrap.fill(
+        " ".join(names),
+        width=78,
+        initial_indent=start,
+        subsequent_indent=" " * len(start),
+        break_on_hyphens=False,
+    )
 
 
 def options(group: str) -> list[str]:
