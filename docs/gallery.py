@@ -14,7 +14,6 @@ command gets a store of its own, so that nothing is taken from earlier runs, and
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import re
@@ -54,6 +53,10 @@ class Cost:
     seconds: float
     memory: float
 
+    def words(self, between: str) -> str:
+        """Write both."""
+        return f"{self.seconds:.0f} s{between}{self.memory / MEGABYTE:.0f} MB"
+
 
 def main() -> None:
     """Rewrite the pages that are named, or all."""
@@ -66,10 +69,9 @@ def main() -> None:
             parser.error(f"{name}: there is no such experiment; choices: {', '.join(names)}")
     costs = known_costs()
     for name in wanted:
-        cost = rewrite(PAGES / f"{name}.md")
-        costs[name] = cost
-        print(f"{name}: {cost.seconds:.0f} s, {cost.memory / MEGABYTE:.0f} MB", flush=True)
-    write_gallery(names, costs)
+        costs[name] = rewrite(PAGES / f"{name}.md")
+        write_gallery(names, costs)
+        print(f"{name}: {costs[name].words(', ')}", flush=True)
 
 
 def rewrite(page: Path) -> Cost:
@@ -199,17 +201,17 @@ def results(comparison: Comparison) -> list[str]:
 
 def cells(columns: dict[str, list[console.Text]]) -> list[list[str]]:
     """Return the rows of a table, its titles and the line below them first."""
-    rule = ["--:" if title in console.NUMBERS else ":--" for title in columns]
+    rule = ["--:" if console.numeric(title) else ":--" for title in columns]
     rows = zip(*([cell.plain for cell in column] for column in columns.values()))
     return [[*columns], rule, *map(list, rows)]
 
 
 def notes(comparison: Comparison) -> list[str]:
     """Return what one must know to read the table."""
-    runs = {len(setting.runs) for setting in comparison.settings}
-    said = []
-    if max(runs) > 1:
-        said.append(f"Mean ± standard deviation over {max(runs)} seeds.")
+    seeds = max(len(setting.runs) for setting in comparison.settings)
+    said = console.layers_told(comparison)
+    if seeds > 1:
+        said.append(f"Mean{'' if said else ' ± standard deviation'} over {seeds} seeds.")
     if any("train/loss" in run.curves for run in comparison.runs):
         said.append(
             "The training loss is the mean of the last 100 batches, each before its update."
@@ -237,35 +239,27 @@ def write_gallery(names: Sequence[str], costs: dict[str, Cost]) -> None:
         thumb = (
             f'<a href="{name}.md"><img src="{image[1]}" width="200" alt=""></a>' if image else ""
         )
-        cost = costs[name]
-        rows.append(
-            f"| {thumb} | [**{title}**]({name}.md)<br>{question} | {cost.seconds:.0f} s "
-            f"| {cost.memory / MEGABYTE:.0f} MB |"
-        )
+        link = f"[**{title}**]({name}.md)"
+        rows.append(f"| {thumb} | {link}<br>{question} | {costs[name].words(' | ')} |")
     total = sum(cost.seconds for cost in costs.values())
     most = max(cost.memory for cost in costs.values())
     rows.append(f"| | all | {total / 60:.1f} min | {most / MEGABYTE:.0f} MB |")
-    machine = (
-        f"Measured on {os.cpu_count()} cores ({processor()}), Python {platform.python_version()}"
+    where = f"{os.cpu_count()} cores ({processor()}) with Python {platform.python_version()}"
+    told = (
+        f"Measured on {where}, each with a new store; memory is that of all processes at the peak."
     )
-    recorded = json.dumps({name: [cost.seconds, cost.memory] for name, cost in costs.items()})
-    lines = [
-        *rows,
-        "",
-        f"{machine}: each with a new store, memory of all processes at the peak.",
-        "",
-    ]
     readme = PAGES / "README.md"
     text = readme.read_text(encoding="utf-8")
-    made = "\n".join([*lines, f"<!-- costs: {recorded} -->", ""])
-    readme.write_text(TABLE.sub(lambda m: m[1] + made + m[2], text), encoding="utf-8")
+    made = "\n".join([*rows, "", told, ""])
+    readme.write_text(TABLE.sub(lambda block: block[1] + made + block[2], text), encoding="utf-8")
 
 
 def known_costs() -> dict[str, Cost]:
-    """Return what the experiments took when they were last run."""
-    found = re.search(r"<!-- costs: (.+?) -->", (PAGES / "README.md").read_text(encoding="utf-8"))
-    known = json.loads(found[1]) if found else {}
-    return {name: Cost(*known.get(name, (0.0, 0.0))) for name in options("experiment")}
+    """Return what the experiments took when they were last run, as the gallery has it."""
+    text = (PAGES / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"\((\w+)\.md\).*\| (\d+) s \| (\d+) MB \|$", text, re.MULTILINE)
+    known = {name: Cost(float(seconds), float(each) * MEGABYTE) for name, seconds, each in rows}
+    return {name: known.get(name, Cost(0.0, 0.0)) for name in options("experiment")}
 
 
 def processor() -> str:

@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from initlab.comparison import Comparison, Run, Setting
+from initlab.comparison import Comparison, Run, Setting, Spread
 from initlab.findings import (
     Claim,
     Finding,
@@ -41,8 +41,7 @@ def constants_stay(runs: Comparison) -> Finding:
     if not others:
         raise MissingError
     return Finding(
-        "Equal weights never part: zeros and a constant stop where only the biases of the "
-        "output are learnt",
+        "Zeros and a constant stop where only the biases of the output are learnt",
         max(abs(end - loss(zeros)) for end in ends) < 0.01,
         f"loss {loss(zeros):.3f} from zeros, {spelt(ends)} from 0.01 everywhere, "
         f"at the most {max(others):.4f} from random weights",
@@ -343,14 +342,26 @@ def narrows(key: str, name: str, runs: Comparison) -> Finding:
     """Compare the gap between train and test accuracy without something and with most of it."""
     found = by_value(runs.settings, key)
     without, most = (found[value] for value in (min(found), max(found)))
-    gaps = [last(each, TRAIN) - accuracy(each) for each in (without, most)]
+    gaps = [gap(without), gap(most)]
     ends = [f"{last(each, TRAIN):.1%} and {accuracy(each):.1%}" for each in (without, most)]
     return Finding(
         f"{name.capitalize()} narrows the gap between training and test accuracy",
-        gaps[1] < gaps[0],
-        f"{ends[0]} without, {ends[1]} with {max(found):g}: a gap of {points(gaps[0])}, then of "
-        f"{points(gaps[1])}",
+        gaps[1].mean + (gaps[1].std or 0.0) < gaps[0].mean - (gaps[0].std or 0.0),
+        f"{ends[0]} without, {ends[1]} with {max(found):g}: a gap of {points(gaps[0].mean)}, then "
+        f"of {points(gaps[1].mean)}",
     )
+
+
+def gap(setting: Setting) -> Spread:
+    """Return how far training accuracy is above that of the test, over the runs of a setting."""
+    found = Spread.of(
+        run.metrics[TRAIN] - run.metrics["test/accuracy"]
+        for run in setting.finished
+        if {TRAIN, "test/accuracy"} <= run.metrics.keys()
+    )
+    if found is None:
+        raise MissingError(setting.name)
+    return found
 
 
 def not_by_heart(key: str, name: str, runs: Comparison) -> Finding:

@@ -26,7 +26,7 @@ MOST_FAILURES = 5
 MOST_LAYERS = 6  # whose activations are told
 MOST_LETTERS = 120  # of what a run died of
 UNBOUNDED = 10_000  # columns, more than any table has
-# Columns of the table of results that hold numbers.
+# Columns of the table of results that hold numbers, beside those of layers.
 NUMBERS = {"n", "f", "loss", "train loss", "validation accuracy", "test accuracy", "seconds"}
 
 out = Console(highlight=False)
@@ -177,7 +177,8 @@ def results(comparison: Comparison) -> None:
     out.print(table)
     if hidden:
         out.print(Text(f"⋮ {hidden} of {len(ranked)} settings are not shown", style="dim"))
-    for note in (*different_data(comparison), *own_rates(comparison)):
+    notes = (different_data, own_rates, layers_told)
+    for note in (said for about in notes for said in about(comparison)):
         out.print(Text(note, style="dim"))
     results = ("finished", "diverged", "pruned")
     unfinished = [run for run in comparison.runs if run.outcome not in results]
@@ -196,6 +197,17 @@ def own_rates(comparison: Comparison) -> list[str]:
     """Say, where it is so, that optimizers differ in their learning rates as well."""
     rates = ", ".join(f"{name} {rate}" for name, rate in comparison.rates.items())
     return [f"Each optimizer has its own learning rate: {rates}."] if rates else []
+
+
+def layers_told(comparison: Comparison) -> list[str]:
+    """Say what the columns of layers are, where there are any."""
+    told = not any(run.curves for run in comparison.runs) and layer_stds(comparison.settings)
+    return ["std k: standard deviation of the activations of layer k."] if told else []
+
+
+def numeric(title: str) -> bool:
+    """Tell whether a column of the table of results holds numbers."""
+    return title in NUMBERS or title.startswith("std ")
 
 
 def result_columns(
@@ -254,7 +266,7 @@ def result_table(columns: dict[str, list[Text]], separator: str, cut: bool) -> T
             lines = lines.replace(".", "\n.")
         heads = [Text(line) for line in lines.split("\n")]
         width = max(text.cell_len for text in (*heads, *cells))
-        if title in NUMBERS:
+        if numeric(title):
             for text in (*heads, *cells):  # Rich would strip what aligns the ± of one with others
                 text.pad_left(width - text.cell_len)
             whole = True

@@ -151,7 +151,7 @@ def page(
         shared=[f"{key}={comparison.fixed[key]}" for key in TELLING if key in comparison.fixed],
         answer=answer(comparison),
         findings=findings(comparison),
-        columns=[(name, name in console.NUMBERS) for name in columns],
+        columns=[(name, console.numeric(name)) for name in columns],
         rows=rows,
         repeated=any(len(setting.runs) > 1 for setting in comparison.settings),
         failures=failures(comparison),
@@ -191,7 +191,7 @@ def answer(comparison: Comparison) -> list[str]:
     sentences = []
     if not any(setting.score or setting.loss for setting in done):
         if done:
-            sentences.append("Nothing was trained, so there are verdicts alone.")
+            sentences += ["Nothing was trained.", *console.layers_told(comparison)]
     elif len(comparison.data) > 1:
         sentences += console.different_data(comparison)
     elif len(done) > 1:
