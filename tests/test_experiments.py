@@ -240,8 +240,9 @@ def losses_after_updates(name, *overrides):
     return float(np.mean(found))
 
 
-# What a plain script in the book's style, here the reference, measured on the real data. Where it gives no spread, the limits are three
-# standard errors of what three seeds gave here, or more where it is of one seed.
+# What a plain script in the book's style, here the reference, measured on the real data. Where it
+# gives no spread, the limits are three standard errors of what three seeds gave here, or more where
+# it is of one seed.
 
 
 @pytest.mark.slow
