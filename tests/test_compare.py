@@ -20,6 +20,7 @@ import initlab
 from initlab import console
 from initlab.comparison import Comparison, Curve, Run
 from initlab.config import PROJECT
+from initlab.findings import Finding
 from initlab.store import open_store
 
 
@@ -90,6 +91,37 @@ def test_a_table_of_descents_has_no_columns_that_they_do_not_have(printed):
     runs.append(descent("lion", 9.0, outcome="diverged", verdict="diverged"))
     assert printed(runs)[0].split() == ["optimizer", "f", "outcome", "seconds"]
     assert printed(runs)[3].split() == ["lion", "diverged", "1.2"]
+
+
+def test_runs_without_training_are_told_by_the_spread_of_their_layers(printed):
+    def untrained(init, *stds):
+        metrics = {f"unit_std/layer_{layer}": std for layer, std in enumerate(stds, 1)}
+        params = {"init": init}
+        return Run(init, init, "finished", "healthy", params=params, metrics=metrics)
+
+    assert printed([untrained("he", 0.5, 0.25), untrained("std1", 2.34567, 12345.6)]) == [
+        "init  std 1  std 2  verdict",
+        "he      0.5   0.25  healthy",
+        "std1   2.35  12000  healthy",
+        "std k: standard deviation of the activations of layer k.",
+    ]
+
+
+def test_of_a_deep_network_some_layers_are_told(printed):
+    metrics = {f"unit_std/layer_{layer}": 1e-5 * layer for layer in range(1, 26)}
+    head, row, _ = printed([Run("", "", "finished", params={"init": "he"}, metrics=metrics)])
+    assert re.findall(r"\d+", head) == ["1", "6", "11", "15", "20", "25"]
+    assert row.split()[1:] == ["1e-05", "6e-05", "0.00011", "0.00015", "0.0002", "0.00025"]
+
+
+def test_findings_are_told_with_what_was_measured(printed, monkeypatch):
+    printed([ran("init=he")])  # for its screen
+    file = console.out.file
+    file.seek(0)
+    file.truncate()
+    console.findings([Finding("It learns", True, "loss 0.1"), Finding("Fast", False, "slow")])
+    lines = [line.strip() for line in file.getvalue().splitlines() if line.strip()]
+    assert lines[1:] == ["holds     It learns", "loss 0.1", "not here  Fast", "slow"]
 
 
 def test_one_run_is_a_table_of_its_own(printed):

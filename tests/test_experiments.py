@@ -7,6 +7,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+import compare
 from initlab import runs
 from initlab.batches import BATCHING, Rows
 from initlab.comparison import Comparison
@@ -192,11 +193,14 @@ def test_the_paths_end_where_the_source_says(lab):
     assert [finding.holds for finding in findings(comparison)] == [True, True, True]
 
 
-def test_zeros_learn_nothing_from_other_batches_on_digits(lab):
+def test_zeros_learn_nothing_from_other_batches_on_digits(lab, capsys):
     command = ("-m", "experiment=zeros_minibatch", "data=digits", "seed=0")
     assert lab.run(*command, "tracking.pictures=false") == 0
     (found,) = findings(compared(lab))
     assert found.holds
+    capsys.readouterr()
+    assert compare.run(["sweep", "--uri", lab.uri, "--output", str(lab.outputs)]) == 0
+    assert found.claim in capsys.readouterr().out
 
 
 def test_activations_of_two_seeds_show_what_the_book_says_of_them(lab):

@@ -150,6 +150,32 @@ def test_the_table_has_the_best_first_with_mean_and_deviation():
     ]
 
 
+CLAIMED = [
+    run("init=zeros seed=0", 2.3, 0.1),
+    run("init=he seed=0", 0.1, 0.95),
+]
+
+
+def test_a_page_of_an_experiment_says_which_claims_of_its_source_hold():
+    compared = Comparison(CLAIMED, "zeros_minibatch")
+    page = Page(report.page(compared, "sweep 1"))
+    assert "zeros_minibatch: what its source says, and what was measured here" in page.texts["h2"]
+    assert page.texts["dt"][-1] == "holds"
+    assert "test accuracy 10.0% from zeros, at least 95.0%" in page.texts["dd"][-1]
+
+
+def test_a_page_of_no_experiment_has_no_claims():
+    assert not [title for title in page_of(CLAIMED).texts["h2"] if "source" in title]
+
+
+def test_a_page_of_runs_without_training_says_what_its_columns_are():
+    params = {"init": "he", "seed": "0"}
+    stds = {"unit_std/layer_1": 0.5, "unit_std/layer_2": 0.25}
+    page = page_of([Run("", "init=he", "finished", "healthy", params=params, metrics=stds)])
+    assert cells(page) == ["setting std 1 std 2 verdict", "init=he 0.5 0.25 healthy"]
+    assert "std k: standard deviation of the activations of layer k." in page.texts["p"]
+
+
 def test_a_setting_has_its_colour_beside_its_row():
     compared = Comparison(SEEDS)
     styles = charts.colors(compared)

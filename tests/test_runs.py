@@ -18,7 +18,7 @@ from mlflow.exceptions import MlflowException
 
 from initlab import runs, store
 from initlab.comparison import Comparison
-from initlab.runs import RunsError, matching, named, of_sweep, read
+from initlab.runs import RunsError, experiment_of, matching, named, of_sweep, read
 from initlab.store import open_store
 
 
@@ -230,6 +230,14 @@ def test_a_sweep_is_its_trials_in_all_experiments_and_not_its_summary(shelf):
     assert of_sweep(shelf.client, "s") == [first, second]
     assert of_sweep(shelf.client, "u") == []
     assert of_sweep(shelf.client, "it's") == []
+
+
+def test_a_sweep_knows_the_experiment_that_any_of_its_runs_names(shelf):
+    shelf.put("seed=0", tags=trial(sweep="s"))
+    shelf.put(tags={"role": "summary", "sweep": "s", "experiment": "dropout"})
+    shelf.put("seed=0", tags=trial(sweep="t"))
+    assert experiment_of(shelf.client, "s") == "dropout"
+    assert experiment_of(shelf.client, "t") == ""
 
 
 def test_a_sweep_has_the_trials_that_it_took_over_from_an_earlier_one(shelf):

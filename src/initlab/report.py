@@ -151,6 +151,7 @@ def page(
         shared=[f"{key}={comparison.fixed[key]}" for key in TELLING if key in comparison.fixed],
         answer=answer(comparison),
         findings=findings(comparison),
+        experiment=comparison.experiment,
         columns=[(name, console.numeric(name)) for name in columns],
         rows=rows,
         repeated=any(len(setting.runs) > 1 for setting in comparison.settings),
