@@ -1,8 +1,8 @@
 """Hydra's grid sweeper, which checks every combination before the first one starts."""
 
-from __future__ import annotations
-
+# Hydra loads plug-ins so that annotations of a dataclass must not be put off by `__future__`.
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -11,21 +11,25 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
 
-class GridSweeper(BasicSweeper):
-    """Runs the Cartesian product of all swept values, less what has been run before.
+@dataclass
+class Grid:
+    """What to sweep: the `hydra.sweeper.*` keys of a grid.
 
-    params  key → values, swept as if they had been typed
+    params  key → values, swept as if they had been typed; what is typed wins
     where   such as `optimizer=adam` → {key: value}: settings of the trials that have it, but of
             keys that are typed
     """
 
-    def __init__(
-        self,
-        max_batch_size: int | None,
-        params: Any = None,
-        where: Mapping[str, Mapping[str, Any]] | None = None,
-    ) -> None:
-        super().__init__(max_batch_size, params)
+    _target_: str = f"{__name__}.GridSweeper"
+    params: Any = None
+    where: Any = None
+
+
+class GridSweeper(BasicSweeper):
+    """Runs the Cartesian product of all swept values, less what has been run before."""
+
+    def __init__(self, params: Any, where: Any) -> None:
+        super().__init__(max_batch_size=None, params=params)
         self.where = where or {}
 
     def sweep(self, arguments: list[str]) -> None:
@@ -41,12 +45,13 @@ class GridSweeper(BasicSweeper):
         parser = OverridesParser.create(config_loader=loader)
         if not isinstance(self.params, Mapping):
             raise ConfigError(f"hydra.sweeper.params must map keys to values; got {self.params!r}")
-        for setting, others in self.where.items():
-            if "=" not in setting or not isinstance(others, Mapping):
-                raise ConfigError(
-                    "hydra.sweeper.where must map settings to what goes with them, as in "
-                    f"{{optimizer=adam: {{optimizer.lr: 0.1}}}}; got {setting}: {others}"
-                )
+        if not isinstance(self.where, Mapping) or not all(
+            "=" in setting and isinstance(others, Mapping) for setting, others in self.where.items()
+        ):
+            raise ConfigError(
+                "hydra.sweeper.where must map settings to what goes with them, as in "
+                f"{{optimizer=adam: {{optimizer.lr: 0.1}}}}; got {self.where!r}"
+            )
         typed = parser.parse_overrides([*self._parse_config(), *arguments])
         for override in filter(Override.is_sweep_override, typed):
             if fault := fault_of(override):
@@ -84,14 +89,4 @@ def fault_of(override: Override) -> str:
 
 
 for name in ("grid", "basic"):  # Hydra's own basic one would tell nothing of what became of trials
-    ConfigStore.instance().store(
-        group="hydra/sweeper",
-        name=name,
-        node={
-            "_target_": f"{__name__}.GridSweeper",
-            "max_batch_size": None,
-            "params": None,
-            "where": None,
-        },
-        provider="initlab",
-    )
+    ConfigStore.instance().store(group="hydra/sweeper", name=name, node=Grid, provider="initlab")

@@ -54,14 +54,17 @@ class Trial:
 
 def named(grid: Sequence[Sequence[str]]) -> list[tuple[str, list[str]]]:
     """Return each combination with the name of what varies in it, "" where nothing does."""
-    columns = [sorted(set(column)) for column in zip(*grid)]
-    varies = {values[0].partition("=")[0] for values in columns if len(values) > 1}
-    rows = []
-    for combination in grid:
-        settings = dict(text.split("=", 1) for text in combination)
-        name = " ".join(f"{key}={settings[key]}" for key in ordered(varies))
-        rows.append((name, list(combination)))
-    return rows
+    typed = {
+        "True": "true",
+        "False": "false",
+    }  # as the grammar has them, whatever Hydra makes of it
+    settings = [dict(text.split("=", 1) for text in combination) for combination in grid]
+    shared = set.intersection(*map(set, settings))
+    varies = ordered(key for key in shared if len({each[key] for each in settings}) > 1)
+    names = [
+        " ".join(f"{key}={typed.get(each[key], each[key])}" for key in varies) for each in settings
+    ]
+    return [(name, list(combination)) for name, combination in zip(names, grid)]
 
 
 def check(name: str, overrides: list[str], compose: Callable[[Sequence[str]], DictConfig]) -> Trial:
