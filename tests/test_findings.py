@@ -17,6 +17,7 @@ from initlab.findings import (
     findings,
     last,
     loss,
+    paired,
     pick,
     reached,
 )
@@ -100,13 +101,24 @@ def test_the_step_at_which_a_loss_is_reached_is_the_first_below_it():
     assert reached(setting, 0.5) == np.inf
 
 
-@pytest.mark.parametrize(("ends", "holds"), [([2.25, 2.25], True), ([2.25, 1.3], False)])
-def test_constants_stay_only_if_they_do_with_every_seed(ends, holds):
+@pytest.mark.parametrize(
+    ("ends", "stuck"), [((2.25, 2.21), 2), ((2.25, 1.3), 1), ((0.001, 0.001), 0)]
+)
+def test_constants_stay_only_if_they_do_with_every_seed(ends, stuck):
     runs = [run(f"init=const001 seed={seed}", [end]) for seed, end in enumerate(ends)]
-    runs += [run(f"init=zeros seed={seed}", [2.25]) for seed in (0, 1)] + [run("init=he", [0.1])]
-    found = only("constant_vs_random", runs)
-    assert found.holds is holds
-    assert f"{ends[1]:.3f}" in found.measured
+    runs += [run(f"init=zeros seed={seed}", [end]) for seed, end in enumerate((2.25, 2.21))]
+    found = only("constant_vs_random", [*runs, run("init=he seed=0", [0.1])])
+    assert found.holds is (stuck == 2)
+    assert f"{ends[0]:.3f}, {ends[1]:.3f} from 0.01 everywhere" in found.measured
+    assert f"as from zeros with {stuck} of 2 seeds" in found.measured
+
+
+def test_settings_are_paired_by_their_seeds():
+    runs = [run(f"init={i} seed={s}", [10 * s + n]) for n, i in enumerate("ab") for s in (2, 1)]
+    one, other = Comparison(runs).settings
+    assert sorted(paired(one, other)) == [(10, 11), (20, 21)]
+    with pytest.raises(MissingError):
+        paired(one, Comparison([run("init=c seed=3"), run("init=c seed=4")]).settings[0])
 
 
 @pytest.mark.parametrize(("he", "holds"), [([1, 0.05, 0.01], True), ([1, 1, 0.05], False)])

@@ -6,7 +6,6 @@ Each is a function that takes the runs and returns a `Finding`; `CLAIMS` has the
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -24,6 +23,7 @@ from initlab.findings import (
     last,
     loss,
     mean,
+    paired,
     pick,
     reached,
 )
@@ -37,14 +37,16 @@ BOUNDED = 1.0  # activations of a picture that goes from 0 to 1
 def constants_stay(runs: Comparison) -> Finding:
     zeros, constant = pick(runs, init="zeros"), pick(runs, init="const001")
     others = [loss(each) for each in runs.settings if each not in (zeros, constant)]
-    ends = [run.loss or 0.0 for run in constant.finished]
+    pairs = paired(zeros, constant)
     if not others:
         raise MissingError
+    stuck = sum(abs(one - other) < 0.01 for one, other in pairs)
     return Finding(
         "Zeros and a constant stop where only the biases of the output are learnt",
-        max(abs(end - loss(zeros)) for end in ends) < 0.01,
-        f"loss {loss(zeros):.3f} from zeros, {spelt(ends)} from 0.01 everywhere, "
-        f"at the most {max(others):.4f} from random weights",
+        stuck == len(pairs) and min(min(pairs)) > 10 * max(others),
+        f"loss {loss(zeros):.3f} from zeros, {', '.join(f'{end:.3f}' for _, end in pairs)} from "
+        f"0.01 everywhere, as from zeros with {stuck} of {len(pairs)} seeds; at the most "
+        f"{max(others):.4f} from random weights",
     )
 
 
@@ -96,16 +98,11 @@ def largest_falls_fastest(runs: Comparison) -> Finding:
 
 def xavier_beats_tenth(runs: Comparison) -> Finding:
     tenth, xavier = pick(runs, init="std01"), pick(runs, init="xavier")
-    pairs = [
-        (one.loss or 0.0, other.loss or 0.0)
-        for one in xavier.finished
-        for other in tenth.finished
-        if one.params.get("seed") == other.params.get("seed")
-    ]
+    pairs = paired(xavier, tenth)
     wins = sum(one < other for one, other in pairs)
     return Finding(
         "Xavier, which fits each layer's width, does better than 0.1 for all",
-        wins == len(pairs) > 0 and accuracy(xavier) > accuracy(tenth),
+        wins == len(pairs) and accuracy(xavier) > accuracy(tenth),
         f"a lower loss with {wins} of {len(pairs)} seeds, each with the same batches: "
         f"{loss(xavier):.3f} and {loss(tenth):.3f} on average, test accuracy "
         f"{accuracy(xavier):.2%} and {accuracy(tenth):.2%}",
@@ -412,11 +409,6 @@ def best(runs: Comparison, key: str) -> list[float]:
 def points(difference: float) -> str:
     """Write a difference of accuracies in points of a percent."""
     return f"{100 * difference:.1f} points"
-
-
-def spelt(losses: Sequence[float]) -> str:
-    """Write a loss of each seed."""
-    return ", ".join(f"{each:.3f}" for each in losses)
 
 
 def spread(*settings: Setting) -> float:

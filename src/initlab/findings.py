@@ -88,6 +88,20 @@ def loss(setting: Setting) -> float:
     return mean(setting, lambda run: run.loss)
 
 
+def paired(first: Setting, second: Setting) -> list[tuple[float, float]]:
+    """Return the training losses of two settings by seed: the same seed has the same batches."""
+    found = [
+        (one.loss, other.loss)
+        for one in first.finished
+        for other in second.finished
+        if one.params.get("seed") == other.params.get("seed")
+    ]
+    pairs = [(one, other) for one, other in found if one is not None and other is not None]
+    if not pairs:
+        raise MissingError(first.name, second.name)
+    return pairs
+
+
 def accuracy(setting: Setting) -> float:
     """Return the mean test accuracy at the end."""
     return last(setting, "test/accuracy")
