@@ -265,6 +265,12 @@ def test_a_trial_that_failed_and_was_run_again_counts_as_the_later_one(shelf):
     assert of_sweep(shelf.client, "s") == [newest, again, in_vain]
 
 
+def test_a_trial_that_was_stopped_before_it_had_its_params_does_not_count(shelf):
+    shelf.put(tags=trial(sweep="s", fingerprint="1"), status="KILLED")
+    whole = shelf.put("init=he", tags=trial(sweep="s", fingerprint="1"))
+    assert of_sweep(shelf.client, "s") == [whole]
+
+
 def test_two_options_of_the_same_numbers_are_two_trials(shelf):
     ids = [shelf.put(f"init={name}", tags=trial(sweep="s", fingerprint="1"))
            for name in ("xavier", "lecun")]  # fmt: skip

@@ -124,9 +124,14 @@ def latest(runs: Sequence[TrackedRun]) -> list[TrackedRun]:
     """Return the trials among runs, the oldest first, less those that a later one replaces.
 
     Of finished trials of the same numbers the newest stays; of those that never finished, the
-    newest, if no other of the same params did.
+    newest, if no other of the same params did; none that was stopped before it had its params.
     """
-    trials = [run for run in runs if run.data.tags.get("role", "trial") == "trial"]
+    trials = [
+        run
+        for run in runs
+        if run.data.tags.get("role", "trial") == "trial"
+        and (run.data.params or run.info.status == "FINISHED" or "fingerprint" not in run.data.tags)
+    ]
     trials.sort(key=begun)
     stay: dict[Any, TrackedRun] = {}
     done = set()
