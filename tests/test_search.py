@@ -388,6 +388,20 @@ def test_a_search_that_is_stopped_goes_on_and_tries_what_it_would_have(lab, numb
     assert tried == untroubled
 
 
+def test_a_trial_is_signed_before_it_is_under_way(lab, monkeypatch):
+    def stopped(self):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(optuna.Study, "ask", stopped)
+        assert lab.run(*TINY, PLAIN, trials(2)) == 130
+    (waiting,) = study(lab).trials
+    assert waiting.state == TrialState.WAITING
+    assert waiting.user_attrs["process"]
+    assert lab.run(*TINY, PLAIN, trials(2)) == 0
+    assert states(lab) == {TrialState.COMPLETE: 2}
+
+
 def test_two_searches_at_once_share_the_trials_of_a_study(lab):
     line = [*SEARCH, PLAIN, LR, "train.steps=300", trials(10)]
     both = [lab.start(*line) for _ in range(2)]

@@ -139,6 +139,9 @@ class Study:
         if not self.left():
             return None
         with undisturbed(), explained(self.settings["storage"]):
+            # A trial is signed before it is under way, or a kill between would leave it to nobody.
+            if not any(trial.state == TrialState.WAITING for trial in self.trials):
+                self.study.enqueue_trial({}, {"process": self.process})
             trial = self.study.ask()
             self.open[trial.number] = trial
             trial.set_user_attr("process", self.process)
@@ -186,7 +189,8 @@ class Study:
             if trial.state == TrialState.FAIL and trial.number not in replaced:
                 whole = len(trial.params) == len(self.space.dimensions)
                 values = trial.params if whole else {}
-                self.study.enqueue_trial(values, {"again": trial.number})
+                attributes = {"again": trial.number, "process": self.process}
+                self.study.enqueue_trial(values, attributes)
 
     def outcomes(self) -> Counter[str]:
         """Return how many points came to what."""
