@@ -31,9 +31,9 @@ import psutil
 from mlflow import MlflowClient
 
 from initlab import charts, console
+from initlab.claims import findings
 from initlab.comparison import Comparison
 from initlab.config import PROJECT, options
-from initlab.findings import findings
 from initlab.runs import experiment_of, of_sweep, read
 
 PAGES = PROJECT / "docs" / "experiments"
@@ -103,7 +103,7 @@ def run(stem: str, arguments: Sequence[str], pictures: Sequence[str]) -> tuple[C
         folder = Path(scratch) / "sweep"
         uri = f"sqlite:///{scratch}/mlflow.db"
         command = [sys.executable, str(PROJECT / "src" / "train.py"), *arguments]
-        own = [f"tracking.uri={uri}", f"hydra.sweep.dir={folder}", *searching(arguments, scratch)]
+        own = [f"tracking.uri={uri}", f"hydra.sweep.dir={folder}"]
         cost = measured([*command, *own])
         client = MlflowClient(uri)
         runs = read(client, of_sweep(client, folder.name))
@@ -115,7 +115,7 @@ def run(stem: str, arguments: Sequence[str], pictures: Sequence[str]) -> tuple[C
     shown = [picture(made[name], stem) for name in pictures]
     lines = [
         "```",
-        shlex.join(["python", "src/train.py", *arguments]).replace("'", ""),
+        shlex.join(["python", "src/train.py", *arguments]),
         "```",
         "",
         *(line for lines in shown for line in lines),
@@ -123,13 +123,6 @@ def run(stem: str, arguments: Sequence[str], pictures: Sequence[str]) -> tuple[C
         *claims(comparison),
     ]
     return cost, "\n".join(lines) + "\n"
-
-
-def searching(arguments: Sequence[str], scratch: str) -> list[str]:
-    """Return what keeps the study of a search apart from those of the project."""
-    if "experiment=hyperparameter_search" not in arguments:
-        return []
-    return [f"hydra.sweeper.storage={scratch}/optuna.journal"]
 
 
 def measured(command: Sequence[str]) -> Cost:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 from initlab import console
 from initlab.checks import UserError
+from initlab.claims import findings
 from initlab.comparison import Comparison
 from initlab.config import PROJECT, Tracking
-from initlab.findings import findings
 from initlab.runs import experiment_of, matching, named, read
 
 if TYPE_CHECKING:  # MLflow takes a second to import

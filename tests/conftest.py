@@ -41,6 +41,17 @@ class Lab:
         except SystemExit as end:
             return end.code
 
+    def refuses(self, capsys, words, *arguments):
+        """Assert that the same is one error with these words in it, and leaves nothing."""
+        assert self.run(*arguments) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: ")
+        assert "Traceback" not in error
+        for word in words:
+            assert word in error
+        assert self.found("") == []
+        assert not self.outputs.exists()
+
     def start(self, *arguments, **options):
         """Start the same in a process of its own."""
         command = [sys.executable, TRAIN, *self.line(arguments)]

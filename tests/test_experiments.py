@@ -10,9 +10,10 @@ from omegaconf import OmegaConf
 import compare
 from initlab import runs
 from initlab.batches import BATCHING, Rows
+from initlab.claims import findings
 from initlab.comparison import Comparison
 from initlab.config import PROJECT, build, options
-from initlab.findings import accuracy, by_value, early, findings, last, loss, mean, pick, reached
+from initlab.findings import accuracy, by_value, early, last, loss, mean, pick, reached
 from initlab.losses import SoftmaxCrossEntropy
 from initlab.training import fit
 from initlab.trial import streams

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from initlab import claims
-from initlab.claims import CLAIMS
+from initlab.claims import CLAIMS, findings
 from initlab.comparison import Comparison, Curve, Run
 from initlab.config import options
 from initlab.findings import (
@@ -14,7 +14,6 @@ from initlab.findings import (
     MissingError,
     by_value,
     early,
-    findings,
     last,
     loss,
     paired,

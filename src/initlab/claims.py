@@ -5,6 +5,7 @@ Each is a function that takes the runs and returns a `Finding`; `CLAIMS` has the
 
 from __future__ import annotations
 
+import contextlib
 import math
 from functools import partial
 
@@ -18,7 +19,6 @@ from initlab.findings import (
     MissingError,
     accuracy,
     by_value,
-    curve,
     early,
     last,
     loss,
@@ -184,8 +184,10 @@ DESCENTS = ("sgd", "momentum", "adagrad", "adam")
 
 def descent(setting: Setting) -> NDArray[np.float64]:
     """Return the points of a path, (S, 2)."""
-    run = setting.finished[0]
-    return np.column_stack([curve(run, name).values for name in ("x", "y")])
+    path = setting.finished[0].path
+    if not len(path):
+        raise MissingError(setting.name)
+    return path
 
 
 def detour(path: NDArray[np.float64]) -> float:
@@ -445,3 +447,15 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
     ),
     "hyperparameter_search": (rates_matter, decay_matters),
 }
+
+
+def findings(comparison: Comparison) -> list[Finding]:
+    """Return a finding for each claim about the experiment of a comparison.
+
+    A claim is left out whose runs are not there, as where only some of the grid was asked for.
+    """
+    found = []
+    for claim in CLAIMS.get(comparison.experiment, ()):
+        with contextlib.suppress(MissingError):
+            found.append(claim(comparison))
+    return found

@@ -83,6 +83,15 @@ class Run:
         return self.metrics.get("validation/accuracy")
 
     @property
+    def path(self) -> NDArray[np.float64]:
+        """The points of a descent, (S, 2), of anything else none: (0, 2)."""
+        if not {"x", "y"} <= self.curves.keys():
+            return np.empty((0, 2))
+        x, y = self.curves["x"], self.curves["y"]
+        _, at_x, at_y = np.intersect1d(x.steps, y.steps, return_indices=True)
+        return np.column_stack([x.values[at_x], y.values[at_y]])
+
+    @property
     def score(self) -> float | None:
         """The accuracy that settings are chosen by: on the validation set, else the test set."""
         return self.accuracy if self.validation is None else self.validation

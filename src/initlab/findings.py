@@ -31,22 +31,6 @@ class MissingError(LookupError):
 Claim = Callable[[Comparison], Finding]
 
 
-def findings(comparison: Comparison) -> list[Finding]:
-    """Return a finding for each claim about the experiment of a comparison.
-
-    A claim is left out whose runs are not there, as where only some of the grid was asked for.
-    """
-    from initlab.claims import CLAIMS  # which are made of what is below
-
-    found = []
-    for claim in CLAIMS.get(comparison.experiment, ()):
-        try:
-            found.append(claim(comparison))
-        except MissingError:
-            continue
-    return found
-
-
 def pick(comparison: Comparison, **values: str) -> Setting:
     """Return the one setting whose runs have these params, at least one of them finished."""
     found = [

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from initlab import charts, console
 from initlab.charts.words import counted
+from initlab.claims import findings
 from initlab.comparison import CURVES, Comparison, Run, Setting, Spread, short
-from initlab.findings import findings
 
 PAGE = Path(__file__).with_name("report.html")
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from initlab import charts, console, provenance, report, views
+from initlab.claims import findings
 from initlab.comparison import Comparison, Run
 from initlab.config import PROJECT
-from initlab.findings import findings
 from initlab.record import RECENT
 from initlab.store import explained
 from initlab.tracking import Tracker

@@ -31,7 +31,7 @@ def paths(comparison: Comparison) -> Chart | None:
     if not found:
         return None
     shown, styles = found[:BEST], colors(comparison)
-    ends = frame(points(run) for _, run in found)
+    ends = frame(run.path for _, run in found)
     heads = [head(setting, run, ends) for setting, run in shown]
     across, up = (ticks(-end, end) for end in ends)
     panels = Panels(TITLE, heads, (min(2, len(shown)), HEIGHT))
@@ -39,13 +39,13 @@ def paths(comparison: Comparison) -> Chart | None:
         panel = panels.panel(index)
         terrain(panel, ends)
         style = styles[setting.number]
-        draw(panel, points(run), ends, style.color if style.own else DIM)
+        draw(panel, run.path, ends, style.color if style.own else DIM)
         panels.measure(index, panel, ("x", across), ("y", up))
         panel.grid(visible=False)
     caption = (
         "Ring: the start; filled: the end; +: the minimum of x²/20 + y².",
         "What lies outside the axes is cut."
-        if any(outside(points(run), ends) for _, run in shown)
+        if any(outside(run.path, ends) for _, run in shown)
         else "",
         f"The best {BEST} of {len(found)} settings are shown." if len(found) > BEST else "",
     )
@@ -64,17 +64,8 @@ def descents(comparison: Comparison) -> list[tuple[Setting, Run]]:
     return [
         (setting, run)
         for setting in comparison.ranked
-        if (run := next((run for run in setting.runs if len(points(run))), None))
+        if (run := next((run for run in setting.runs if len(run.path)), None))
     ]
-
-
-def points(run: Run) -> Floats:
-    """Return the points of a descent: (S, 2), of anything else none."""
-    if not {"x", "y"} <= run.curves.keys():
-        return np.empty((0, 2))
-    x, y = run.curves["x"], run.curves["y"]
-    _, at_x, at_y = np.intersect1d(x.steps, y.steps, return_indices=True)
-    return np.column_stack([x.values[at_x], y.values[at_y]])
 
 
 def frame(found: Iterable[Floats]) -> Floats:
@@ -92,7 +83,7 @@ def outside(path: Floats, ends: Floats) -> int:
 
 def head(setting: Setting, run: Run, ends: Floats) -> Head:
     """Return the name of a path, where it ended, and how much of it is not to be seen."""
-    path = points(run)
+    path = run.path
     steps = len(path) - 1
     x, y = path[-1]
     ended = f"({brief(x, 2)}, {brief(y, 2)}) after {counted(steps, 'step')}"

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from initlab.charts.paths import descents, frame, points, terrain, ticks
+from initlab.charts.paths import descents, frame, terrain, ticks
 from initlab.charts.pictures import Chart
 from initlab.charts.scales import Floats
 from initlab.charts.sheets import MARGIN, TOP, WIDTH, Sheet
 from initlab.charts.styles import DIM
 from initlab.charts.words import SIZE, SMALL
 from initlab.comparison import Comparison
-from initlab.figures import INK
+from initlab.figures import BLUE, INK
 from initlab.quadratic import gradient, value
 
 TITLE = "the valley"
@@ -30,7 +30,7 @@ CAPTION = (
 
 def valley(comparison: Comparison) -> Chart | None:
     """Draw the surface, and below it the field; None if no run descended it."""
-    found = [points(run) for _, run in descents(comparison)]
+    found = [run.path for _, run in descents(comparison)]
     if not found:
         return None
     end = float(frame(found).max())
@@ -77,7 +77,7 @@ def field(panel: Axes, end: float, starts: Floats) -> None:
     size = np.sqrt(np.hypot(*slope))
     arrows = -slope / np.maximum(size, 1e-9) * (0.9 * (grid[1] - grid[0]) / size.max())
     panel.quiver(
-        *w, *arrows, color="#0072B2", angles="xy", scale_units="xy", scale=1, width=0.004,
+        *w, *arrows, color=BLUE, angles="xy", scale_units="xy", scale=1, width=0.004,
         headwidth=4, headlength=5, headaxislength=4.5, minlength=0.1,
     )  # fmt: skip
     panel.plot(*starts.T, "o", mfc="white", mec=INK, ms=5, mew=1)
