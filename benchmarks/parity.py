@@ -24,11 +24,11 @@ from scipy import stats
 SRC = Path(__file__).resolve().parents[1] / "src"
 sys.path.insert(0, str(SRC))
 
-from initlab import activations, initializers, optimizers, schedules  # noqa: E402
-from initlab.config import named, options  # noqa: E402
-from initlab.layers import BatchNorm, Dropout  # noqa: E402
-from initlab.losses import SoftmaxCrossEntropy  # noqa: E402
-from initlab.models import MLP  # noqa: E402
+from initlab import activations, initializers, optimizers, schedules
+from initlab.config import named, options
+from initlab.layers import BatchNorm, Dropout
+from initlab.losses import SoftmaxCrossEntropy
+from initlab.models import MLP
 
 STEPS = 50
 EXACT = 1e-10

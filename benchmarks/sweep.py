@@ -30,12 +30,12 @@ from hydra.types import RunMode
 SRC = Path(__file__).resolve().parents[1] / "src"
 sys.path.insert(0, str(SRC))
 
-from initlab import figures, store  # noqa: E402, F401  (imported before the clock starts)
-from initlab.composer import Composer  # noqa: E402
-from initlab.config import PROJECT, register  # noqa: E402
-from initlab.grid import check  # noqa: E402
-from initlab.job import Job  # noqa: E402
-from initlab.trial import train  # noqa: E402
+from initlab import figures, store  # noqa: F401  (imported before the clock starts)
+from initlab.composer import Composer
+from initlab.config import PROJECT, register
+from initlab.grid import check
+from initlab.job import Job
+from initlab.trial import train
 
 DEFAULTS = ["train.steps=50"]
 REPEATS = 15

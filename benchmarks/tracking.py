@@ -23,10 +23,10 @@ from hydra import compose, initialize_config_dir
 SRC = Path(__file__).resolve().parents[1] / "src"
 sys.path.insert(0, str(SRC))
 
-import train  # noqa: E402
-from initlab import figures, tracking  # noqa: E402, F401  (imported before the clock starts)
-from initlab.config import PROJECT, build  # noqa: E402
-from initlab.job import Job  # noqa: E402
+import train
+from initlab import figures, tracking  # noqa: F401  (imported before the clock starts)
+from initlab.config import PROJECT, build
+from initlab.job import Job
 
 DEFAULTS = ["data=mnist", "train.steps=10000"]
 

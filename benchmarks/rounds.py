@@ -1,0 +1,138 @@
+"""Side by side: contenders that take turns, the medians of their ratios, and where those are kept.
+
+Whatever disturbs a machine disturbs all contenders of a round, so that ratios within a round, and
+their median over rounds, say more than any time does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+# Each library is to choose the kernels that are best on this processor. This comes before NumPy.
+for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "NPY_DISABLE_CPU_FEATURES"):
+    os.environ.pop(name, None)
+
+import numpy as np
+import psutil
+from rich.console import Console
+from rich.table import Table
+from threadpoolctl import threadpool_info
+
+RESULTS = Path(__file__).parent / "results"
+SCALES = [("h", 3600.0), ("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)]
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """The time of a contender in units of that of another: the median of rounds, and quartiles."""
+
+    median: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.median:.2f} ({self.low:.2f}–{self.high:.2f})"
+
+
+@dataclass
+class Race:
+    """What was measured of one piece of work.
+
+    work   what all contenders do
+    times  name → seconds, one a round, the same rounds for all
+    own    the contender that the others are measured by
+    aims   name → what its time should be at least, in units of that of `own`
+    notes  anything else that was measured, by name
+    """
+
+    work: str
+    times: dict[str, list[float]]
+    own: str = "initlab"
+    aims: dict[str, float] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def ratio(self, name: str) -> Ratio:
+        """Return the time of a contender in units of that of `own`."""
+        low, median, high = np.percentile(
+            np.array(self.times[name]) / np.array(self.times[self.own]), [25, 50, 75]
+        )
+        return Ratio(float(median), float(low), float(high))
+
+    def table(self) -> Table:
+        """Return what a person reads of it."""
+        table = Table(title=self.work, title_justify="left", box=None, pad_edge=False)
+        table.add_column("", min_width=14)
+        table.add_column("median", justify="right")
+        table.add_column(f"in units of {self.own} (quartiles)", justify="right")
+        table.add_column("aim", justify="right")
+        for name, times in self.times.items():
+            aim = self.aims.get(name)
+            ratio = self.ratio(name)
+            table.add_row(
+                name,
+                spoken(float(np.median(times))),
+                "" if name == self.own else str(ratio),
+                "" if aim is None else f"≥ {aim:.2f}{'' if ratio.median >= aim else ' missed'}",
+            )
+        return table
+
+
+def interleaved(
+    contenders: Mapping[str, Callable[[], float]], rounds: int
+) -> dict[str, list[float]]:
+    """Let each contender measure itself once a round, in turn; return the seconds of each."""
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(rounds):
+        for name, measure in contenders.items():
+            times[name].append(measure())
+    return times
+
+
+def spoken(seconds: float) -> str:
+    """Return a time with three digits and a unit."""
+    unit, size = next((one for one in SCALES if seconds >= one[1]), SCALES[-1])
+    return f"{seconds / size:.3g} {unit}"
+
+
+def machine() -> dict[str, Any]:
+    """Return what the figures hang on: processor, cores, and the versions that did the work."""
+    libraries = {"numpy": version("numpy"), "mlflow": version("mlflow")}
+    kernels = [one.get("architecture") for one in threadpool_info() if one["user_api"] == "blas"]
+    return {
+        "processor": processor(),
+        "cores": psutil.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "blas_kernels": next(iter(kernels), None),
+        **libraries,
+    }
+
+
+def processor() -> str:
+    """Return the name of the processor, as the system has it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
+
+
+def publish(name: str, races: Iterator[Race], **settings: Any) -> None:
+    """Print races as they end; keep them in results/name.json."""
+    kept = []
+    for race in races:
+        Console(highlight=False).print(race.table(), "")
+        ratios = {other: asdict(race.ratio(other)) for other in race.times if other != race.own}
+        kept.append(asdict(race) | {"ratios": ratios})
+    RESULTS.mkdir(exist_ok=True)
+    found = {"benchmark": name, "machine": machine(), "settings": settings, "races": kept}
+    file = RESULTS / f"{name}.json"
+    file.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    print(f"kept in benchmarks/results/{file.name}")

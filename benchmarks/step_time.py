@@ -1,0 +1,367 @@
+"""One training step: initlab's `fit` beside PyTorch, JAX, scikit-learn, plain NumPy and the floor.
+
+    python benchmarks/step_time.py [--rounds 15] [--seconds 0.3]
+
+A step draws a batch, goes forward and backward, updates the parameters and hands out the loss. All
+contenders train the same network on the same data, in this process, on one core: block by block in
+turn, so that what disturbs the machine disturbs all of them. The floor is the matrix products of
+the step alone, into arrays made before. Each has its data in memory as is best for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from time import perf_counter
+
+from rounds import Race, interleaved, publish  # before NumPy, for the sake of its kernels
+
+os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"  # before JAX is imported
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import torch
+from sklearn.neural_network import MLPClassifier
+from threadpoolctl import threadpool_limits
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from initlab.config import named
+from initlab.data import Data
+from initlab.models import MLP
+from initlab.training import Training, fit
+
+RATES = {"sgd": 0.1, "adam": 0.001}
+NEVER = 10**12
+SCAN = 50  # steps that JAX takes at one call, as one who wants speed of it would have it
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network, its data and the size of its batches."""
+
+    data: str
+    sizes: tuple[int, ...]
+    batch: int
+
+    def __str__(self) -> str:
+        return f"{'-'.join(map(str, self.sizes))}, batch {self.batch}"
+
+
+CASES = [
+    Case("mnist", (784, 200, 200, 10), 100),
+    Case("mnist", (784, 100, 100, 100, 100, 10), 128),
+    Case("digits", (64, 100, 100, 10), 32),
+    Case("mnist", (784, 1000, 1000, 1000, 10), 256),
+]
+
+
+def he(sizes: tuple[int, ...]) -> list[np.ndarray]:
+    """Return weights of He's law for each layer, (fan_in, fan_out)."""
+    rng = np.random.default_rng(0)
+    return [
+        (rng.standard_normal(pair) * np.sqrt(2 / pair[0])).astype(np.float32)
+        for pair in pairwise(sizes)
+    ]
+
+
+class Contender(ABC):
+    """Something that trains, a number of steps at a time, and goes on where it stopped."""
+
+    def __init__(self, case: Case, data: Data, optimizer: str) -> None:
+        self.case = case
+        self.data = data
+        self.optimizer = optimizer
+        self.lr = RATES[optimizer]
+        self.prepare()
+
+    @property
+    def inputs(self) -> np.ndarray:
+        """All training examples as the network reads them, in float64."""
+        return self.data.train.x * self.data.train.scale
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Make ready what is not part of a step."""
+
+    @abstractmethod
+    def steps(self, count: int) -> float:
+        """Take so many steps; return the loss of the last."""
+
+
+class Initlab(Contender):
+    """`fit`, as a run consumes it, with nothing to evaluate along the way."""
+
+    def prepare(self) -> None:
+        case, data = self.case, self.data
+        rng = np.random.default_rng(0)
+        model = MLP(list(case.sizes[1:-1]))
+        activation = named("activation", "relu")
+        network = model.build(data.features, data.classes, activation, case.batch, np.float32)
+        network.initialize(named("init", "he"), rng)
+        optimizer, schedule = named("optimizer", self.optimizer), named("schedule", "constant")
+        optimizer.lr = self.lr
+        training = Training(NEVER, case.batch, eval_every=NEVER, snapshots=[])
+        self.run = fit(network, optimizer, schedule, data, training, rng)
+
+    def steps(self, count: int) -> float:
+        for _ in range(count):
+            step = next(self.run)
+        return step.loss
+
+
+class PyTorch(Contender):
+    """Eager PyTorch, in the words of its tutorials, with all examples in one tensor."""
+
+    def prepare(self) -> None:
+        layers: list[torch.nn.Module] = []
+        for w in he(self.case.sizes):
+            linear = torch.nn.Linear(*w.shape)
+            linear.weight.data = torch.from_numpy(w.T.copy())
+            linear.bias.data.zero_()
+            layers += [linear, torch.nn.ReLU()]
+        self.network = torch.nn.Sequential(*layers[:-1])
+        kind = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[self.optimizer]
+        self.update = kind(self.network.parameters(), lr=self.lr)
+        self.loss = torch.nn.CrossEntropyLoss()
+        self.x = torch.from_numpy(self.inputs.astype(np.float32))
+        self.labels = torch.from_numpy(self.data.train.labels.copy())
+        self.order = torch.empty(0, dtype=torch.int64)
+
+    def steps(self, count: int) -> float:
+        batch = self.case.batch
+        for _ in range(count):
+            if len(self.order) < batch:
+                self.order = torch.randperm(len(self.x))
+            rows, self.order = self.order[:batch], self.order[batch:]
+            self.update.zero_grad()
+            loss = self.loss(self.network(self.x[rows]), self.labels[rows])
+            loss.backward()
+            self.update.step()
+            value = loss.item()
+        return value
+
+
+class Jax(Contender):
+    """JAX: `jit` of a `lax.scan` over steps, with optax; all losses come out at the end."""
+
+    def prepare(self) -> None:
+        batch = self.case.batch
+        optimizer = {"sgd": optax.sgd, "adam": optax.adam}[self.optimizer](self.lr)
+        x = jnp.asarray(self.inputs, jnp.float32)
+        labels = jnp.asarray(self.data.train.labels, jnp.int32)
+
+        def loss(parameters, rows):
+            y = x[rows]
+            for w, b in parameters[:-1]:
+                y = jax.nn.relu(y @ w + b)
+            w, b = parameters[-1]
+            losses = optax.softmax_cross_entropy_with_integer_labels(y @ w + b, labels[rows])
+            return losses.mean()
+
+        def step(state, rows):
+            parameters, memory = state
+            value, gradients = jax.value_and_grad(loss)(parameters, rows)
+            updates, memory = optimizer.update(gradients, memory)
+            return (optax.apply_updates(parameters, updates), memory), value
+
+        self.scan = jax.jit(lambda state, order: jax.lax.scan(step, state, order), donate_argnums=0)
+        weights = he(self.case.sizes)
+        parameters = [(jnp.asarray(w), jnp.zeros(w.shape[1])) for w in weights]
+        self.state = (parameters, optimizer.init(parameters))
+        self.rng = np.random.default_rng(0)
+        self.order = np.empty((0, batch), np.int32)
+
+    def steps(self, count: int) -> float:
+        batch, n = self.case.batch, len(self.data.train)
+        for _ in range(count // SCAN):
+            while len(self.order) < SCAN:
+                epoch = self.rng.permutation(n).astype(np.int32)[: n // batch * batch]
+                self.order = np.concatenate([self.order, epoch.reshape(-1, batch)])
+            rows, self.order = self.order[:SCAN], self.order[SCAN:]
+            self.state, losses = self.scan(self.state, rows)
+            value = np.asarray(losses)[-1]  # waits for it
+        return float(value)
+
+
+class ScikitLearn(Contender):
+    """MLPClassifier.partial_fit: one pass over as many examples as the steps need."""
+
+    def prepare(self) -> None:
+        kinds = {"sgd": {"solver": "sgd", "momentum": 0.0}, "adam": {"solver": "adam"}}
+        self.model = MLPClassifier(
+            self.case.sizes[1:-1],
+            activation="relu",
+            alpha=0.0,
+            batch_size=self.case.batch,
+            learning_rate_init=self.lr,
+            random_state=0,
+            **kinds[self.optimizer],
+        )
+        self.x, self.labels = self.inputs.astype(np.float32), np.asarray(self.data.train.labels)
+        self.classes = np.arange(self.data.classes)
+
+    def steps(self, count: int) -> float:
+        left = count * self.case.batch
+        while left:
+            rows = slice(min(left, len(self.x) // self.case.batch * self.case.batch))
+            self.model.partial_fit(self.x[rows], self.labels[rows], classes=self.classes)
+            left -= rows.stop
+        return self.model.loss_
+
+
+class PlainNumPy(Contender):
+    """A script in the style of *Deep Learning from Scratch*: float64, one-hot labels, no buffers.
+
+    Saitoh 2016, chapters 5 and 6: layers that keep what they need, dictionaries of parameters. The
+    book goes forward a second time for the loss; this goes once.
+    """
+
+    def prepare(self) -> None:
+        self.x = self.inputs
+        self.t = np.eye(self.data.classes)[self.data.train.labels]
+        self.params = {}
+        for number, w in enumerate(he(self.case.sizes), 1):
+            self.params[f"W{number}"] = w.astype(np.float64)
+            self.params[f"b{number}"] = np.zeros(w.shape[1])
+        self.m = {key: np.zeros_like(value) for key, value in self.params.items()}
+        self.v = {key: np.zeros_like(value) for key, value in self.params.items()}
+        self.iteration = 0
+        self.rng = np.random.RandomState(0)
+
+    def steps(self, count: int) -> float:
+        for _ in range(count):
+            rows = self.rng.choice(len(self.x), self.case.batch)
+            loss, grads = self.gradient(self.x[rows], self.t[rows])
+            {"sgd": self.sgd, "adam": self.adam}[self.optimizer](grads)
+        return loss
+
+    def gradient(self, x: np.ndarray, t: np.ndarray) -> tuple[float, dict[str, np.ndarray]]:
+        """Return the loss and the gradients of all parameters."""
+        params, last = self.params, len(self.case.sizes) - 1
+        inputs, masks, grads = {}, {}, {}
+        for number in range(1, last + 1):
+            inputs[number] = x
+            x = np.dot(x, params[f"W{number}"]) + params[f"b{number}"]
+            if number < last:
+                masks[number] = x <= 0
+                x[masks[number]] = 0
+        x = x - x.max(axis=1, keepdims=True)
+        y = np.exp(x) / np.sum(np.exp(x), axis=1, keepdims=True)
+        loss = -np.sum(t * np.log(y + 1e-7)) / len(x)
+        dout = (y - t) / len(x)
+        for number in range(last, 0, -1):
+            if number < last:
+                dout[masks[number]] = 0
+            grads[f"W{number}"] = np.dot(inputs[number].T, dout)
+            grads[f"b{number}"] = np.sum(dout, axis=0)
+            dout = np.dot(dout, params[f"W{number}"].T)
+        return loss, grads
+
+    def sgd(self, grads: dict[str, np.ndarray]) -> None:
+        """w ← w - lr · g."""
+        for key in self.params:
+            self.params[key] -= self.lr * grads[key]
+
+    def adam(self, grads: dict[str, np.ndarray]) -> None:
+        """Adam in the book's form."""
+        self.iteration += 1
+        lr = self.lr * np.sqrt(1 - 0.999**self.iteration) / (1 - 0.9**self.iteration)
+        for key in self.params:
+            self.m[key] += (1 - 0.9) * (grads[key] - self.m[key])
+            self.v[key] += (1 - 0.999) * (grads[key] ** 2 - self.v[key])
+            self.params[key] -= lr * self.m[key] / (np.sqrt(self.v[key]) + 1e-7)
+
+
+class Floor(Contender):
+    """The matrix products of a step in float32, and nothing else."""
+
+    def prepare(self) -> None:
+        rng = np.random.default_rng(0)
+        sizes, batch = self.case.sizes, self.case.batch
+        y = [rng.random((batch, size), np.float32) for size in sizes]
+        self.products = []
+        for below, above, w in zip(y, y[1:], he(sizes)):
+            out, dw = np.empty_like(above), np.empty_like(w)
+            self.products += [(below, w, out), (below.T, above, dw)]
+            if below is not y[0]:
+                self.products.append((above, w.T, np.empty_like(below)))
+
+    def steps(self, count: int) -> float:
+        for _ in range(count):
+            for a, b, out in self.products:
+                np.matmul(a, b, out=out)
+        return 0.0
+
+
+CONTENDERS: dict[str, type[Contender]] = {
+    "initlab": Initlab,
+    "floor": Floor,
+    "PyTorch": PyTorch,
+    "JAX": Jax,
+    "scikit-learn": ScikitLearn,
+    "plain NumPy": PlainNumPy,
+}
+
+# The least time of each, in units of initlab's: of the floor ours may be 1.20 times, and so on.
+AIMS: dict[tuple[Case, str], dict[str, float]] = {
+    (CASES[0], "sgd"): {"floor": 1 / 1.20, "PyTorch": 1.3, "JAX": 1 / 1.05, "plain NumPy": 2.5},
+    (CASES[0], "adam"): {"PyTorch": 1.7, "JAX": 1 / 1.25},
+    (CASES[2], "sgd"): {"PyTorch": 3.0},
+    (CASES[3], "sgd"): {"floor": 1 / 1.10},
+}
+
+
+def block(contender: Contender, seconds: float) -> Callable[[], float]:
+    """Return what takes so many steps as last about that long, and says what one of them took."""
+    contender.steps(SCAN)  # JAX compiles, and `fit` looks at its step 0
+    start = perf_counter()
+    contender.steps(SCAN)
+    count = max(round(seconds / (perf_counter() - start)), 1) * SCAN
+
+    def measure() -> float:
+        start = perf_counter()
+        loss = contender.steps(count)
+        assert np.isfinite(loss)
+        return (perf_counter() - start) / count
+
+    return measure
+
+
+def races(rounds: int, seconds: float) -> Iterator[Race]:
+    """Yield what each case and optimiser gives."""
+    for case in CASES:
+        data = named("data", case.data).load(np.random.default_rng(0))
+        for optimizer in RATES:
+            contenders = {
+                name: block(kind(case, data, optimizer), seconds)
+                for name, kind in CONTENDERS.items()
+            }
+            times = interleaved(contenders, rounds)
+            aims = AIMS.get((case, optimizer), {})
+            yield Race(f"a step of {case}, {optimizer}", times, aims=aims)
+
+
+def main() -> None:
+    """Run all cases."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--seconds", type=float, default=0.3, help="of a contender in a round")
+    arguments = parser.parse_args()
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    torch.set_num_threads(1)
+    with threadpool_limits(1):
+        publish("step_time", races(arguments.rounds, arguments.seconds), **vars(arguments))
+
+
+if __name__ == "__main__":
+    main()
