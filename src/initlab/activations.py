@@ -111,7 +111,8 @@ class Relu(Activation):
     range: ClassVar[tuple[float, float]] = (0.0, 4.0)
 
     def value(self, z: Array, out: Array) -> Array:
-        return np.maximum(z, 0.0, out=out)
+        zeros = np.zeros(z.shape[-1], z.dtype)  # of a plain 0 NumPy has no vector code
+        return np.maximum(z, zeros, out=out)
 
     def derivative(self, z: Array, y: Array, out: Array) -> Array:
         return np.greater(z, 0.0, out=out)

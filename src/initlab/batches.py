@@ -60,7 +60,7 @@ class Rows:
         """Return x (B, I) and labels (B,), overwritten by the next call."""
         count = len(indices)
         stored, x = self.stored[:count], self.x[:count]
-        np.take(self.samples.x, indices, axis=0, out=stored, mode="clip")
+        self.samples.x.take(indices, axis=0, out=stored, mode="clip")
         np.multiply(stored, self.scale, out=x)
         labels = self.samples.labels
         return x, None if labels is None else labels[indices]

@@ -124,12 +124,12 @@ class Dense(Layer):
 
     def backward(self, dy: Array) -> Array:
         batch = dy.shape[-2]
-        np.matmul(self.x.swapaxes(-1, -2), dy, out=self.dW)
+        np.matmul(self.x.mT, dy, out=self.dW)
         if self.bias:
             np.matmul(self.ones[:batch], dy, out=self.db)  # the sum over the batch
         if self.dx is None:
             return dy
-        return np.matmul(dy, self.W.swapaxes(-1, -2), out=self.dx[:batch])
+        return np.matmul(dy, self.W.mT, out=self.dx[:batch])
 
 
 class Elementwise(Layer):

@@ -27,9 +27,10 @@ class SoftmaxCrossEntropy:
         self.exp = self.exp_buffer[:batch]
         np.subtract(logits, logits.max(axis=-1, keepdims=True), out=shifted)
         np.exp(shifted, out=self.exp)
-        self.total = self.exp.sum(axis=-1, keepdims=True)
+        self.total = np.add.reduce(self.exp, axis=-1, keepdims=True)
         picked = shifted[self.rows[:batch], labels]
-        return float((np.log(self.total[..., 0]) - picked).mean(dtype=np.float64))
+        losses = np.log(self.total[..., 0]) - picked
+        return float(np.add.reduce(losses, dtype=np.float64)) / batch
 
     def backward(self) -> Array:
         """Return ∂L/∂logits (B, C) = (softmax - one-hot) / B of the last forward pass."""

@@ -2,7 +2,7 @@
 
 Each works on one flat vector: w the parameters and g their gradient, both (P,). The
 hyper-parameters are the fields; `start` makes the state; `update` takes one step in place and
-allocates nothing.
+allocates nothing. It may overwrite g, which nobody reads afterwards.
 """
 
 from __future__ import annotations
@@ -33,13 +33,12 @@ class Optimizer(ABC):
     def __post_init__(self) -> None:
         checks.positive("lr", self.lr)
 
-    def start(self, w: Array) -> None:
+    def start(self, w: Array) -> None:  # noqa: B027  (SGD has no state)
         """Make the state for parameters like w; to be called before the first update."""
-        self.step = np.empty_like(w)
 
     @abstractmethod
     def update(self, w: Array, g: Array, lr: float) -> None:
-        """Change w in place by one step at rate lr against the gradient g."""
+        """Change w in place by one step at rate lr against the gradient g, which may be lost."""
 
 
 @dataclass
@@ -49,8 +48,8 @@ class SGD(Optimizer):
     lr: float = 0.1
 
     def update(self, w: Array, g: Array, lr: float) -> None:
-        np.multiply(g, lr, out=self.step)
-        w -= self.step
+        g *= lr
+        w -= g
 
 
 @dataclass
@@ -65,13 +64,12 @@ class Momentum(Optimizer):
         checks.fraction("momentum", self.momentum)
 
     def start(self, w: Array) -> None:
-        super().start(w)
         self.v = np.zeros_like(w)
 
     def update(self, w: Array, g: Array, lr: float) -> None:
         self.v *= self.momentum
-        np.multiply(g, lr, out=self.step)
-        self.v -= self.step
+        g *= lr
+        self.v -= g
         w += self.v
 
 
@@ -85,11 +83,11 @@ class Nesterov(Momentum):
 
     def update(self, w: Array, g: Array, lr: float) -> None:
         self.v *= self.momentum
-        np.multiply(g, lr, out=self.step)
-        self.v -= self.step
-        w -= self.step
-        np.multiply(self.v, self.momentum, out=self.step)
-        w += self.step
+        g *= lr
+        self.v -= g
+        w -= g
+        np.multiply(self.v, self.momentum, out=g)
+        w += g
 
 
 @dataclass
@@ -104,7 +102,7 @@ class AdaGrad(Optimizer):
         checks.positive("eps", self.eps)
 
     def start(self, w: Array) -> None:
-        super().start(w)
+        self.step = np.empty_like(w)
         self.h = np.zeros_like(w)
 
     def update(self, w: Array, g: Array, lr: float) -> None:
@@ -134,7 +132,7 @@ class RMSProp(Optimizer):
         checks.positive("eps", self.eps)
 
     def start(self, w: Array) -> None:
-        super().start(w)
+        self.step = np.empty_like(w)
         self.v = np.zeros_like(w)
 
     def update(self, w: Array, g: Array, lr: float) -> None:
@@ -165,7 +163,7 @@ class AdaDelta(Optimizer):
         checks.positive("eps", self.eps)
 
     def start(self, w: Array) -> None:
-        super().start(w)
+        self.step = np.empty_like(w)
         self.v = np.zeros_like(w)
         self.u = np.zeros_like(w)
         self.delta = np.empty_like(w)
@@ -190,9 +188,11 @@ class AdaDelta(Optimizer):
 class Adam(Optimizer):
     """Kingma & Ba 2015, algorithm 1.
 
-    m ← beta1 · m + (1 - beta1) · g;    m̂ = m / (1 - beta1ᵗ)
-    v ← beta2 · v + (1 - beta2) · g²;   v̂ = v / (1 - beta2ᵗ)
+    m ← beta1 · m + g;    m̂ = (1 - beta1) / (1 - beta1ᵗ) · m
+    v ← beta2 · v + g²;   v̂ = (1 - beta2) / (1 - beta2ᵗ) · v
     w ← w - lr · m̂ / (√v̂ + eps)
+
+    The paper's m and v are these times 1 - beta1 and 1 - beta2, two more passes over the vector.
     """
 
     lr: float = 0.001
@@ -207,30 +207,32 @@ class Adam(Optimizer):
         checks.positive("eps", self.eps)
 
     def start(self, w: Array) -> None:
-        super().start(w)
+        self.step = np.empty_like(w)
         self.m = np.zeros_like(w)
         self.v = np.zeros_like(w)
         self.t = 0
 
     def update(self, w: Array, g: Array, lr: float) -> None:
         self.follow(g)
-        self.move(w, lr, self.m, 1 - self.beta1**self.t)
+        self.move(w, lr, self.m, (1 - self.beta1) / (1 - self.beta1**self.t))
 
     def follow(self, g: Array) -> None:
-        """Move m and v towards g and g²."""
+        """Take g into m and g² into v."""
         self.t += 1
-        average(self.m, g, self.beta1, scratch=self.step)
+        self.m *= self.beta1
+        self.m += g
         np.multiply(g, g, out=self.step)
-        average(self.v, self.step, self.beta2, scratch=self.step)
+        self.v *= self.beta2
+        self.v += self.step
 
     def move(self, w: Array, lr: float, m: Array, correction: float) -> None:
-        """w ← w - lr · m̂ / (√v̂ + eps), given m and correction, where m̂ = m / correction."""
-        # Both sides of the fraction times √(1 - beta2ᵗ), which spares two passes over the vector.
-        root = math.sqrt(1 - self.beta2**self.t)
+        """w ← w - lr · m̂ / (√v̂ + eps), given m and correction, where m̂ = correction · m."""
+        # Both sides of the fraction divided by root, where √v̂ = root · √v: two passes fewer.
+        root = math.sqrt((1 - self.beta2) / (1 - self.beta2**self.t))
         np.sqrt(self.v, out=self.step)
-        self.step += self.eps * root
+        self.step += self.eps / root
         np.divide(m, self.step, out=self.step)
-        self.step *= lr * root / correction
+        self.step *= lr * correction / root
         w -= self.step
 
 
@@ -257,9 +259,9 @@ class AdamW(Adam):
 class NAdam(Adam):
     """Dozat 2016, algorithm 2, as PyTorch has it; the paper's v̂ is beta2 times this one.
 
-    m ← beta1 · m + (1 - beta1) · g;   v ← beta2 · v + (1 - beta2) · g²
+    m ← beta1 · m + g;   v ← beta2 · v + g²;   v̂ = (1 - beta2) / (1 - beta2ᵗ) · v
     μₜ = beta1 · (1 - ½ · 0.96^(t · momentum_decay))
-    m̂ = μₜ₊₁ · m / (1 - μ₁ ⋯ μₜ₊₁) + (1 - μₜ) · g / (1 - μ₁ ⋯ μₜ);   v̂ = v / (1 - beta2ᵗ)
+    m̂ = μₜ₊₁ · (1 - beta1) · m / (1 - μ₁ ⋯ μₜ₊₁) + (1 - μₜ) · g / (1 - μ₁ ⋯ μₜ)
     w ← w - lr · m̂ / (√v̂ + eps)
     """
 
@@ -283,7 +285,8 @@ class NAdam(Adam):
         self.follow(g)
         mu, next_mu = self.mu(self.t), self.mu(self.t + 1)
         self.product *= mu
-        np.multiply(self.m, next_mu / (1 - self.product * next_mu), out=self.m_hat)
+        share = next_mu * (1 - self.beta1) / (1 - self.product * next_mu)
+        np.multiply(self.m, share, out=self.m_hat)
         np.multiply(g, (1 - mu) / (1 - self.product), out=self.step)
         self.m_hat += self.step
         self.move(w, lr, self.m_hat, 1.0)
@@ -310,7 +313,7 @@ class Lion(Optimizer):
         checks.at_least("weight_decay", self.weight_decay, 0)
 
     def start(self, w: Array) -> None:
-        super().start(w)
+        self.step = np.empty_like(w)
         self.m = np.zeros_like(w)
         self.c = np.empty_like(w)
 

@@ -76,6 +76,12 @@ class Evaluation:
     validation_accuracy: float | None = None
 
     @property
+    def diverged(self) -> bool:
+        """Whether a loss is no longer a number."""
+        held_out = self.validation_loss
+        return not (math.isfinite(self.test_loss) and (held_out is None or math.isfinite(held_out)))
+
+    @property
     def accuracy(self) -> float:
         """What settings are ranked by: the accuracy on the validation set, else on the test set."""
         held_out = self.validation_accuracy
@@ -102,10 +108,9 @@ class Step:
     @property
     def diverged(self) -> bool:
         """Whether a loss is no longer a number."""
-        losses = [self.loss]
-        if self.evaluation:
-            losses += [self.evaluation.test_loss, self.evaluation.validation_loss]
-        return not all(math.isfinite(loss) for loss in losses if loss is not None)
+        if self.loss is not None and not math.isfinite(self.loss):
+            return True
+        return self.evaluation is not None and self.evaluation.diverged
 
 
 class Score:
