@@ -194,6 +194,36 @@ def test_evaluations_come_first_last_and_every_so_many_steps(steps, every, evalu
 
 
 @pytest.mark.parametrize(
+    ("steps", "batch", "examples", "every"),
+    [
+        (1000, 100, 1360, 100),  # digits: ten intervals
+        (10_000, 100, 11_000, 1000),  # MNIST likewise
+        (1000, 100, 11_000, 500),  # 22,000 in two intervals: within a quarter of 100,000
+        (1000, 32, 11_000, 1000),  # one interval at the least
+        (1001, 100, 1360, 101),
+        (7, 1000, 10, 1),
+    ],
+)
+def test_evaluations_by_default_are_ten_or_as_many_as_are_cheap(steps, batch, examples, every):
+    found = Training(steps=steps, batch_size=batch).eval_steps(examples)
+    assert found == {*range(0, steps, every), steps}
+    affordable = (len(found) - 1) * examples <= steps * batch / 4
+    assert len(found) == 2 or (affordable and len(found) <= 11)
+
+
+def test_a_run_without_steps_is_evaluated_once():
+    assert Training(steps=0).eval_steps(10) == {0}
+
+
+def test_evaluations_count_all_sets_that_they_go_through():
+    config = Training(steps=60, batch_size=4, probe_size=6)
+    alone, held_out = synthetic(test=3), synthetic(test=3, validation=3)
+    for data, every in ((alone, 10), (held_out, 12)):  # 6 + 3 + 3 examples: five times in 240 / 4
+        steps = [step.number for step in train(data, config) if step.evaluation]
+        assert steps == [*range(0, 60, every), 60], every
+
+
+@pytest.mark.parametrize(
     ("given", "taken"),
     [(None, [0, 5, 11]), ([0], [0]), ([3, 7, 4], [3, 4, 7]), ([11], [11]), ([], [])],
 )

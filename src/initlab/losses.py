@@ -30,7 +30,7 @@ class SoftmaxCrossEntropy:
         self.total = np.add.reduce(self.exp, axis=-1, keepdims=True)
         picked = shifted[self.rows[:batch], labels]
         losses = np.log(self.total[..., 0]) - picked
-        return float(np.add.reduce(losses, dtype=np.float64)) / batch
+        return float(np.add.reduce(losses, dtype=np.float64) / batch)
 
     def backward(self) -> Array:
         """Return ∂L/∂logits (B, C) = (softmax - one-hot) / B of the last forward pass."""

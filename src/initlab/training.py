@@ -22,6 +22,8 @@ from initlab.optimizers import Optimizer
 from initlab.schedules import Schedule
 
 EVALUATION_BATCH = 500
+EVALUATION_SHARE = 4  # examples trained on for one evaluated, whose work is a third of theirs
+MOST_INTERVALS = 10  # between two evaluations, unless more are asked for
 
 
 @dataclass
@@ -31,7 +33,9 @@ class Training:
     steps         number of updates
     batch_size    examples a step
     batching      shuffle (epochs), random (draws with replacement), fixed (one batch for ever)
-    eval_every    steps between two evaluations; the first and the last step always have one
+    eval_every    steps between two evaluations; the first and the last step always have one; null:
+                  as many as make ten intervals, or fewer where that would take through the network
+                  more than a quarter of the examples trained on
     probe_size    the first so many training examples give train/accuracy and all distributions
     snapshots     steps at which distributions are recorded; null: first, middle and last
     weight_decay  λ of the penalty λ/2 · Σ W², of which the loss shown is free
@@ -41,7 +45,7 @@ class Training:
     steps: int = 1000
     batch_size: int = 100
     batching: str = "shuffle"
-    eval_every: int = 100
+    eval_every: int | None = None
     probe_size: int = 1000
     snapshots: list[int] | None = None
     weight_decay: float = 0.0
@@ -49,14 +53,24 @@ class Training:
 
     def __post_init__(self) -> None:
         checks.at_least("steps", self.steps, 0)
-        for name in ("batch_size", "eval_every", "threads"):
+        for name in ("batch_size", "threads"):
             checks.at_least(name, getattr(self, name), 1)
+        if self.eval_every is not None:
+            checks.at_least("eval_every", self.eval_every, 1)
         checks.at_least("probe_size", self.probe_size, 2)  # one example does not vary
         checks.one_of("batching", self.batching, BATCHING)
         checks.at_least("weight_decay", self.weight_decay, 0)
         for step in self.snapshots or []:
             if not 0 <= step <= self.steps:
                 raise ValueError(f"snapshots must lie within steps 0 to {self.steps}; got {step}")
+
+    def eval_steps(self, examples: int) -> set[int]:
+        """Return the steps at which to evaluate, where one evaluation goes through `examples`."""
+        every = self.eval_every
+        if every is None:
+            affordable = self.steps * self.batch_size // (EVALUATION_SHARE * examples)
+            every = math.ceil(self.steps / min(max(affordable, 1), MOST_INTERVALS))
+        return {*range(0, self.steps, max(every, 1)), self.steps}
 
     def snapshot_steps(self) -> set[int]:
         """Return the steps at which to record distributions."""
@@ -144,14 +158,13 @@ class Observer:
         x, labels = Rows(first, len(first), network.dtype).take(np.arange(len(first)))
         self.probe = Probe(network, x, labels, data.classes)
         self.snapshot_steps = config.snapshot_steps()
-        self.eval_steps = {*range(0, config.steps, config.eval_every), config.steps}
-        if labels is None:
-            self.eval_steps = set()
-        else:
+        self.eval_steps: set[int] = set()
+        if labels is not None:
             self.train = Score(network, first, data.classes)
             self.test = Score(network, data.test, data.classes)
             held_out = data.validation
             self.validation = Score(network, held_out, data.classes) if len(held_out) else None
+            self.eval_steps = config.eval_steps(len(first) + len(data.test) + len(held_out))
 
     def look(self, number: int, previous: Parameters | None) -> Step:
         """Return the step with what is due; `previous` holds the parameters one update ago."""
