@@ -28,6 +28,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import plain
 import torch
 from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
@@ -219,66 +220,19 @@ class ScikitLearn(Contender):
 
 
 class PlainNumPy(Contender):
-    """A script in the style of *Deep Learning from Scratch*: float64, one-hot labels, no buffers.
-
-    Saitoh 2016, chapters 5 and 6: layers that keep what they need, dictionaries of parameters. The
-    book goes forward a second time for the loss; this goes once.
-    """
+    """The script of benchmarks/plain.py: float64, one-hot labels, no buffers."""
 
     def prepare(self) -> None:
         self.x = self.inputs
         self.t = np.eye(self.data.classes)[self.data.train.labels]
-        self.params = {}
-        for number, w in enumerate(he(self.case.sizes), 1):
-            self.params[f"W{number}"] = w.astype(np.float64)
-            self.params[f"b{number}"] = np.zeros(w.shape[1])
-        self.m = {key: np.zeros_like(value) for key, value in self.params.items()}
-        self.v = {key: np.zeros_like(value) for key, value in self.params.items()}
-        self.iteration = 0
+        self.network = plain.Network(he(self.case.sizes), self.optimizer, self.lr)
         self.rng = np.random.RandomState(0)
 
     def steps(self, count: int) -> float:
         for _ in range(count):
             rows = self.rng.choice(len(self.x), self.case.batch)
-            loss, grads = self.gradient(self.x[rows], self.t[rows])
-            {"sgd": self.sgd, "adam": self.adam}[self.optimizer](grads)
+            loss = self.network.step(self.x[rows], self.t[rows])
         return loss
-
-    def gradient(self, x: np.ndarray, t: np.ndarray) -> tuple[float, dict[str, np.ndarray]]:
-        """Return the loss and the gradients of all parameters."""
-        params, last = self.params, len(self.case.sizes) - 1
-        inputs, masks, grads = {}, {}, {}
-        for number in range(1, last + 1):
-            inputs[number] = x
-            x = np.dot(x, params[f"W{number}"]) + params[f"b{number}"]
-            if number < last:
-                masks[number] = x <= 0
-                x[masks[number]] = 0
-        x = x - x.max(axis=1, keepdims=True)
-        y = np.exp(x) / np.sum(np.exp(x), axis=1, keepdims=True)
-        loss = -np.sum(t * np.log(y + 1e-7)) / len(x)
-        dout = (y - t) / len(x)
-        for number in range(last, 0, -1):
-            if number < last:
-                dout[masks[number]] = 0
-            grads[f"W{number}"] = np.dot(inputs[number].T, dout)
-            grads[f"b{number}"] = np.sum(dout, axis=0)
-            dout = np.dot(dout, params[f"W{number}"].T)
-        return loss, grads
-
-    def sgd(self, grads: dict[str, np.ndarray]) -> None:
-        """w ← w - lr · g."""
-        for key in self.params:
-            self.params[key] -= self.lr * grads[key]
-
-    def adam(self, grads: dict[str, np.ndarray]) -> None:
-        """Adam in the book's form."""
-        self.iteration += 1
-        lr = self.lr * np.sqrt(1 - 0.999**self.iteration) / (1 - 0.9**self.iteration)
-        for key in self.params:
-            self.m[key] += (1 - 0.9) * (grads[key] - self.m[key])
-            self.v[key] += (1 - 0.999) * (grads[key] ** 2 - self.v[key])
-            self.params[key] -= lr * self.m[key] / (np.sqrt(self.v[key]) + 1e-7)
 
 
 class Floor(Contender):

@@ -1,151 +1,118 @@
-"""What a sweep costs beside training: 200 tiny trials, one after another and on all cores.
+"""A sweep of 24 trials, 1,000 steps each on MNIST, beside a plain script and beside its floor.
 
-    python benchmarks/sweep.py [--trials 200] [--rounds 3] [setting=value ...]
+    python benchmarks/sweep.py [--rounds 3] [--plain-trials 2]
 
-Each trial is train.steps=50 on digits, one seed each. Every sweep is the real command in a process
-of its own with a new store, so start-up and the report at the end are part of what is counted. The
-parts are those of one trial in this process, by leaving out one part after the other. The sweeps
-take turns, round by round; the figure of the last line is a median of ratios within a round.
+The sweep is the real command on all cores with a new store, from its start to its report. The
+script is benchmarks/plain.py, whose trials all cost the same: a few of them are run in each round,
+and their time is taken for 24, without that of its start. The floor is training alone: the 24
+trainings in this process, nothing recorded and nothing looked at, divided by the cores. "One by
+one" is the same sweep in one process.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import os
-import resource
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
+from time import perf_counter
 
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from hydra.types import RunMode
+from rounds import Race, interleaved, publish  # before NumPy, for the sake of its kernels
 
 SRC = Path(__file__).resolve().parents[1] / "src"
 sys.path.insert(0, str(SRC))
 
-from initlab import figures, store  # noqa: F401  (imported before the clock starts)
-from initlab.composer import Composer
-from initlab.config import PROJECT, register
-from initlab.grid import check
+import plain
+from diagnostics import Blind, fit
+from hydra import compose, initialize_config_dir
+from threadpoolctl import threadpool_limits
+
+from initlab.config import PROJECT, build, register
 from initlab.job import Job
-from initlab.trial import train
+from initlab.pool import cores
 
-DEFAULTS = ["train.steps=50"]
-REPEATS = 15
-SWEEPS = {
-    "one by one": ["hydra/launcher=basic"],
-    "without pictures": ["hydra/launcher=basic", "tracking.pictures=false"],
-    "all cores": [],
+SETTINGS = ["data=mnist", f"train.steps={plain.STEPS}", f"train.batch_size={plain.BATCH}"]
+GRID = {
+    "init": [*plain.STDS],
+    "optimizer": [*plain.RATES],
+    "seed": [str(seed) for seed in plain.SEEDS],
 }
+TRIALS = len(GRID["init"]) * len(GRID["optimizer"]) * len(GRID["seed"])
+numbers = count()
 
 
-def processor(compose: Composer, settings: list[str], folder: Path) -> tuple[float, float]:
-    """Return the processor seconds of composing and checking one trial, and of running it."""
-    start = time.process_time()
-    trial = check("", settings, compose)
-    config, job = trial.config, replace(Job.of(trial.composed, trial.composed.hydra), folder=folder)
-    middle = time.process_time()
-    with contextlib.redirect_stdout(io.StringIO()):
-        train(config, job)
-    return middle - start, time.process_time() - middle
-
-
-def parts(settings: list[str], folder: Path) -> dict[str, float]:
-    """Return the median processor seconds of each part of a trial."""
-    store = f"tracking.uri=sqlite:///{folder / 'parts.db'}"
-    kinds = {
-        "train": ["tracking.enabled=false", "tracking.pictures=false"],
-        "record": [store, "tracking.pictures=false"],
-        "pictures": [store],
-    }
-    times: dict[str, list[tuple[float, float]]] = {kind: [] for kind in kinds}
-    loader = GlobalHydra.instance().config_loader()
-    multirun = loader.load_configuration("config", settings, run_mode=RunMode.MULTIRUN)
-    composer = Composer(loader, multirun)
-    for seed in range(REPEATS + 1):
-        for kind, changed in kinds.items():
-            times[kind].append(processor(composer, [*settings, *changed, f"seed={seed}"], folder))
-    found = {kind: statistics.median(run for _, run in pairs[1:]) for kind, pairs in times.items()}
-    return {
-        "compose": statistics.median(before for pairs in times.values() for before, _ in pairs[1:]),
-        "train": found["train"],
-        "record": found["record"] - found["train"],
-        "pictures": found["pictures"] - found["record"],
-    }
-
-
-def sweep(settings: list[str], trials: int, folder: Path) -> tuple[float, float, float]:
-    """Run a sweep; return wall and processor seconds, and the cost of its last trials to its first.
-
-    That ratio is of the time between the starts of the last quarter of trials and of the first.
-    """
-    uri = f"sqlite:///{folder / 'mlflow.db'}"
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    start = time.perf_counter()
+def sweep(scratch: Path, *settings: str) -> float:
+    """Return the seconds of the command, with a store of its own."""
+    folder = scratch / str(next(numbers))
+    folder.mkdir()
+    start = perf_counter()
     subprocess.run(
-        [sys.executable, SRC / "train.py", "-m", f"seed=range({trials})", f"tracking.uri={uri}",
-         f"hydra.sweep.dir={folder / 'sweep'}", *settings],
-        check=True, stdout=subprocess.DEVNULL, env=os.environ | {"MLFLOW_TRACKING_URI": uri},
+        [sys.executable, SRC / "train.py", "-m", *SETTINGS, *settings,
+         *(f"{group}={','.join(options)}" for group, options in GRID.items()),
+         f"tracking.uri=sqlite:///{folder / 'mlflow.db'}", f"hydra.sweep.dir={folder / 'sweep'}"],
+        check=True, stdout=subprocess.DEVNULL,
     )  # fmt: skip
-    wall = time.perf_counter() - start
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    opened = store.open_store(uri, "initlab", PROJECT, create=False)
-    runs = opened.client.search_runs(
-        [opened.experiment_id],
-        "tags.role = 'trial' and attributes.status = 'FINISHED'",
-        max_results=trials,
+    return perf_counter() - start
+
+
+def script(scratch: Path, trials: int) -> float:
+    """Return the seconds that the plain script would take for the grid."""
+    store = f"sqlite:///{scratch / f'plain{next(numbers)}.db'}"
+    command = [sys.executable, plain.__file__, store, str(trials)]
+    done = subprocess.run(
+        command, check=True, capture_output=True, text=True, cwd=scratch, env=os.environ
     )
-    assert len(runs) == trials
-    starts = sorted(run.info.start_time for run in runs)
-    quarter = trials // 4
-    return wall, used, (starts[-1] - starts[-1 - quarter]) / (starts[quarter] - starts[0])
+    return float(done.stdout) * TRIALS / trials
+
+
+def floor() -> float:
+    """Return the seconds of the trainings alone, divided by the cores."""
+    seconds = 0.0
+    for init in GRID["init"]:
+        for optimizer in GRID["optimizer"]:
+            settings = [*SETTINGS, f"init={init}", f"optimizer={optimizer}"]
+            composed = compose("config", settings, return_hydra_config=True)
+            config = build(composed)
+            config = replace(config, train=Blind(**vars(config.train)))
+            with threadpool_limits(config.train.threads):
+                seconds += fit(config, Job.of(composed, composed.hydra)) * len(GRID["seed"])
+    return seconds / cores()
+
+
+def races(rounds: int, plain_trials: int) -> Iterator[Race]:
+    """Yield the one race."""
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        contenders = {
+            "initlab": lambda: sweep(scratch),
+            "one by one": lambda: sweep(scratch, "hydra/launcher=basic"),
+            "floor": floor,
+            "plain script": lambda: script(scratch, plain_trials),
+        }
+        times = interleaved(contenders, rounds)
+    hour = {name: [TRIALS / one * 3600 for one in all_] for name, all_ in times.items()}
+    yield Race(
+        f"a sweep of {TRIALS} trials on {cores()} cores: {' '.join(SETTINGS)}",
+        times,
+        aims={"plain script": 4.0, "floor": 1 / 1.8},
+        notes={"trials an hour": hour},
+    )
 
 
 def main() -> None:
-    """Print the parts, then the sweeps."""
+    """Run it."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("settings", nargs="*", default=DEFAULTS, metavar="setting=value")
+    parser.add_argument("--plain-trials", type=int, default=2)
     arguments = parser.parse_args()
-    settings, trials = arguments.settings, arguments.trials
     register()
-    with tempfile.TemporaryDirectory() as scratch:
-        with initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
-            found = parts(settings, Path(scratch))
-        print("one trial, processor seconds (medians)")
-        for part, seconds in found.items():
-            print(f"  {part:<10}{seconds:6.3f}")
-        print(f"\n{trials} trials          wall s  processor s  beside training s   last quarter")
-        print("                     a trial      a trial            a trial   to the first")
-        faster = []
-        for number in range(arguments.rounds):
-            walls = {}
-            for name, changed in SWEEPS.items():
-                folder = Path(scratch) / f"{name.replace(' ', '-')}-{number}"
-                folder.mkdir()
-                wall, used, ratio = sweep([*settings, *changed], trials, folder)
-                walls[name] = wall
-                costs = [f"{used / trials:.3f}", f"{used / trials - found['train']:.3f}"]
-                if not changed:  # the system counts children, and the pool's are those of a child
-                    costs = ["", ""]
-                print(
-                    f"{name:<18}{wall / trials:9.3f}{costs[0]:>13}{costs[1]:>19}{ratio:15.2f}",
-                    flush=True,
-                )
-            faster.append(walls["one by one"] / walls["all cores"])
-        print(
-            f"\nall cores: {statistics.median(faster):.2f} times as fast "
-            f"({min(faster):.2f} to {max(faster):.2f})"
-        )
+    with initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
+        publish("sweep", races(arguments.rounds, arguments.plain_trials), **vars(arguments))
 
 
 if __name__ == "__main__":
