@@ -16,6 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
 from matplotlib.text import Text
+from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -149,6 +150,8 @@ def loss_curves(steps: Sequence[Step], name: str = "") -> Figure:
     below.plot(numbers, [e.test_accuracy for e in evaluations], "o-", color=ORANGE, ms=2, lw=1)
     if logarithmic(losses):
         above.set_yscale("log")
+        above.yaxis.set_major_formatter(lambda loss, _: f"{loss:g}")  # not set as mathematics
+        above.yaxis.set_minor_locator(NullLocator())
     above.set_ylabel("loss", fontsize=7.5)
     above.legend(frameon=False, fontsize=7)
     above.tick_params(labelbottom=False)
