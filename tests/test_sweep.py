@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from initlab import provenance
@@ -267,10 +268,13 @@ def test_runs_of_processes_that_are_gone_are_closed_and_others_left_alone(lab):
     experiment = lab.client.create_experiment("initlab")
     gone = subprocess.Popen(["true"])
     gone.wait()
+    parent = psutil.Process(os.getppid())
+    alive = {"process.pid": str(parent.pid), "process.started": str(parent.create_time())}
     owners = {
         "gone": process() | {"process.pid": str(gone.pid)},
         "another since": process() | {"process.started": "1.0"},
-        "alive": process(),
+        "alive": process() | alive,
+        "of this process": process(),
         "elsewhere": process() | {"process.host": "elsewhere", "process.pid": str(gone.pid)},
         "unknown": {},
     }
@@ -282,6 +286,7 @@ def test_runs_of_processes_that_are_gone_are_closed_and_others_left_alone(lab):
         "gone": "KILLED",
         "another since": "KILLED",
         "alive": "RUNNING",
+        "of this process": "KILLED",  # which has none under way when a sweep begins or ends
         "elsewhere": "RUNNING",
         "unknown": "RUNNING",
     }

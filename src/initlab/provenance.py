@@ -89,6 +89,11 @@ def process() -> dict[str, str]:
     }
 
 
+def own(tags: Mapping[str, str]) -> bool:
+    """Return whether these tags are of this process."""
+    return process().items() <= tags.items()
+
+
 def gone(tags: Mapping[str, str]) -> bool:
     """Return whether the process of these tags was of this host and runs no more."""
     if tags.get("process.host") != socket.gethostname():

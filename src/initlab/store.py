@@ -70,12 +70,16 @@ class Store:
             return [*self.client.search_runs([self.experiment_id], condition, order_by=order)]
 
     def close_lost(self) -> None:
-        """Mark as KILLED what is RUNNING in a process that was of this host and is gone."""
+        """Mark as KILLED what is RUNNING in a process of this host that is gone, or in this one.
+
+        This one has no run under way when it asks, but may have been interrupted amid a transaction
+        that kept the store from taking the end of a run.
+        """
         host = quoted(socket.gethostname())
         condition = f"attributes.status = 'RUNNING' and tags.`process.host` = {host}"
         with explained(self.uri):
             for run in self.client.search_runs([self.experiment_id], condition):
-                if provenance.gone(run.data.tags):
+                if provenance.gone(run.data.tags) or provenance.own(run.data.tags):
                     self.client.set_terminated(run.info.run_id, "KILLED")
 
     def keep_view(self, key: str, view: str) -> None:
