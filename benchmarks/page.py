@@ -1,0 +1,125 @@
+"""Write what was measured into docs/performance.md, and draw it: docs/performance.png.
+
+    python benchmarks/page.py
+
+The page names benchmarks in comments of this form:
+
+    <!-- races: step_time -->
+    <!-- end -->
+
+What stands between the two lines is made here, from benchmarks/results; all else on the page is
+written by hand.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from rounds import RESULTS, Race, spoken
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "src"))
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from initlab.charts.styles import DIM, GREY
+from initlab.figures import BLUE, INK
+
+PAGE = ROOT / "docs" / "performance.md"
+BLOCK = re.compile(r"(<!-- races: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+DPI = 150
+PLATE = {"fc": "white", "ec": "none", "pad": 0.6}  # behind a number, which a line may pass
+WIDTH, HEIGHT = 8.6, 3.9  # inches
+DRAWN = ["floor", "initlab", "JAX", "PyTorch", "scikit-learn", "plain NumPy"]
+
+
+def read(name: str) -> tuple[list[Race], dict[str, Any]]:
+    """Return the races of a benchmark, and the machine that they were run on."""
+    found = json.loads((RESULTS / f"{name}.json").read_text())
+    races = [
+        Race(**{key: value for key, value in race.items() if key != "ratios"})
+        for race in found["races"]
+    ]
+    return races, found["machine"]
+
+
+def tables(name: str) -> str:
+    """Return the races of a benchmark in Markdown, and what they were run on."""
+    races, machine = read(name)
+    lines: list[str] = []
+    for names, group in groupby(races, key=lambda race: (race.own, *race.times)):
+        own, *others = dict.fromkeys(names)
+        lines += [f"| | {own} | {' | '.join(f'{other}, × that' for other in others)} |"]
+        lines += [f"|---|--:|{'--:|' * len(others)}"]
+        for race in group:
+            cells = [spoken(float(np.median(race.times[own])))]
+            cells += [cell(race, other) for other in others]
+            lines.append(f"| {race.work} | {' | '.join(cells)} |")
+        lines.append("")
+    rounds = len(races[0].times[races[0].own])
+    lines.append(
+        f"Medians of {rounds} rounds, with quartiles, on {machine['cores']} cores of an "
+        f"{machine['processor']} processor; OpenBLAS with its {machine['blas_kernels']} kernels, "
+        f"Python {machine['python']}, NumPy {machine['numpy']}, MLflow {machine['mlflow']}."
+    )
+    return "\n".join(lines)
+
+
+def cell(race: Race, name: str) -> str:
+    """Return the ratio of a contender, and whether it is what was aimed at."""
+    aim, ratio = race.aims.get(name), race.ratio(name)
+    if aim is None:
+        return str(ratio)
+    return f"{ratio}<br>aim ≥ {aim:.2f}{'' if ratio.median >= aim else ': **missed**'}"
+
+
+def panel(axes: Axes, race: Race, title: str) -> None:
+    """Draw the ratios of a race as bars, the longest at the bottom."""
+    ratios = [1.0 if name == race.own else race.ratio(name).median for name in DRAWN]
+    places = range(len(DRAWN), 0, -1)
+    colors = [BLUE if name == race.own else GREY for name in DRAWN]
+    axes.barh(places, ratios, color=colors, height=0.72)
+    for place, ratio in zip(places, ratios):
+        axes.text(ratio, place, f" {ratio:.2f}", va="center", fontsize=7, color=INK, bbox=PLATE)
+    axes.axvline(1, color=BLUE, lw=0.7)
+    axes.set_title(title, fontsize=7.5, color=INK, loc="left", pad=3)
+    axes.set_xlim(0, max(ratios) * 1.25)
+    axes.xaxis.set_visible(False)
+    axes.spines[["top", "right", "bottom"]].set_visible(False)
+    axes.spines["left"].set_color(DIM)
+    axes.tick_params("y", length=0, labelsize=7.5)
+
+
+def chart(races: Sequence[Race]) -> Figure:
+    """Draw the time of a step, that of initlab being 1: a column a network, a row an optimizer."""
+    figure = Figure((WIDTH, HEIGHT), dpi=DPI, layout="constrained")
+    columns = len(races) // 2
+    panels = figure.subplots(2, columns)
+    for number, race in enumerate(races):
+        axes = panels[number % 2][number // 2]
+        network, _, rest = race.work.removeprefix("a step of ").partition(", ")
+        panel(axes, race, f"{network}\n{rest}")
+        labels = DRAWN if number < 2 else [""] * len(DRAWN)
+        axes.set_yticks(range(len(DRAWN), 0, -1), labels)
+    words = "time of a training step on one core, in units of initlab's (shorter is faster)"
+    figure.suptitle(words, fontsize=8.5, color=INK)
+    return figure
+
+
+def main() -> None:
+    """Write the page and the picture."""
+    page = PAGE.read_text()
+    PAGE.write_text(BLOCK.sub(lambda found: f"{found[1]}{tables(found[2])}\n{found[3]}", page))
+    chart(read("step_time")[0]).savefig(PAGE.with_suffix(".png"))
+
+
+if __name__ == "__main__":
+    main()
