@@ -1,0 +1,86 @@
+"""Start-up: `python src/train.py` for one step, beside what Hydra, MLflow and the store take alone.
+
+    python benchmarks/startup.py [--rounds 9] [setting=value ...]
+
+Every contender is a process of its own, timed from its start to its end. "imports and store" does
+`import hydra, mlflow`, opens the SQLite database that the runs go to and looks for the experiment
+in it: less than that no tracked run can do. "imports" leaves out the database. The others are the
+whole command, with its pictures and files: "no pictures" has tracking.pictures=false, "no store"
+tracking.enabled=false, and "new database" has a database to make as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from time import perf_counter
+
+from rounds import Race, interleaved, publish
+
+PROJECT = Path(__file__).resolve().parents[1]
+TRAIN = str(PROJECT / "src" / "train.py")
+IMPORTS = "import hydra, mlflow"
+# `MlflowClient` alone opens nothing yet: the database is opened when it is first asked.
+OPENING = """
+import sys, hydra, mlflow
+client = mlflow.MlflowClient(sys.argv[1])
+assert client.get_experiment_by_name("initlab")
+"""
+AIMS = {"imports and store": 1 / 1.35}  # so initlab may take 1.35 times as long
+
+
+def process(*arguments: str) -> float:
+    """Return the seconds from the start of a Python process to its end."""
+    # With this set Python would compile every module of every library anew, in every process.
+    variables = {key: os.environ[key] for key in os.environ if key != "PYTHONDONTWRITEBYTECODE"}
+    start = perf_counter()
+    subprocess.run(
+        [sys.executable, *arguments], check=True, env=variables, stdout=subprocess.DEVNULL
+    )
+    return perf_counter() - start
+
+
+def contenders(settings: list[str], folder: Path) -> dict[str, Callable[[], float]]:
+    """Return what takes part, by name; each starts a process and says how long it took."""
+    numbers = count()
+
+    def initlab(database: str, *changed: str) -> float:
+        uri = f"tracking.uri=sqlite:///{folder / database}.db"
+        return process(TRAIN, *settings, uri, f"hydra.run.dir={folder / 'run'}", *changed)
+
+    return {
+        "initlab": lambda: initlab("mlflow"),
+        "imports and store": lambda: process("-c", OPENING, f"sqlite:///{folder / 'mlflow'}.db"),
+        "imports": lambda: process("-c", IMPORTS),
+        "no pictures": lambda: initlab("mlflow", "tracking.pictures=false"),
+        "no store": lambda: initlab("mlflow", "tracking.enabled=false"),
+        "new database": lambda: initlab(f"new_{next(numbers)}"),
+    }
+
+
+def races(rounds: int, settings: list[str]) -> Iterator[Race]:
+    """Yield the one race, after a round that does not count: it compiles, and makes the store."""
+    with tempfile.TemporaryDirectory() as scratch:
+        found = contenders(settings, Path(scratch))
+        interleaved(found, 1)
+        times = interleaved(found, rounds)
+    yield Race(f"python src/train.py {' '.join(settings)}", times, aims=AIMS)
+
+
+def main() -> None:
+    """Run all."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("settings", nargs="*", default=["train.steps=1"], metavar="setting=value")
+    arguments = parser.parse_args()
+    publish("startup", races(arguments.rounds, arguments.settings), **vars(arguments))
+
+
+if __name__ == "__main__":
+    main()
