@@ -5,10 +5,14 @@ import signal
 for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, signal.SIG_IGN)  # it ends with the process that runs the pool
 
-import mlflow.store.tracking.sqlalchemy_store  # noqa: E402, F401  (which a client would import)
-import sqlalchemy  # noqa: E402
+from initlab.garbage import unsearched  # noqa: E402
 
-from initlab import figures, provenance, tracking, trial  # noqa: E402, F401
+with unsearched():
+    import mlflow.store.tracking.sqlalchemy_store  # noqa: F401  (which a client would import)
+    import sqlalchemy
 
-sqlalchemy.create_engine("sqlite://")  # the first engine takes long
-provenance.numerics()
+    from initlab import figures, provenance, tracking, trial  # noqa: F401
+
+    sqlalchemy.create_engine("sqlite://")  # the first engine takes long
+    provenance.numerics()
+    trial.freeze()

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, open_dict
 
 from initlab import checks, console, provenance
 from initlab.config import Config, ConfigError
+from initlab.garbage import unsearched
 from initlab.grid import Trial, check, common, found
 from initlab.launch import launch, pays
 from initlab.models import NetworkModel
@@ -66,7 +67,9 @@ def run(
     pool = launcher.pool
     if not config.sweep.dry_run and pays(corners[:1] * settings["trials"], pool):
         pool.warm_up()  # while the store is opened
-    store = open_for(config) if config.tracking.enabled else None
+    with unsearched():
+        store = open_for(config) if config.tracking.enabled else None
+        gc.freeze()  # MLflow as well
     if config.sweep.dry_run:
         plan(space, settings)
         return 0
@@ -74,7 +77,7 @@ def run(
 
     study = Study(settings, space, mark)
     study.resume()
-    gc.freeze()  # MLflow and Optuna as well
+    gc.freeze()  # Optuna as well
     folder = claim(folder, multirun, store)
     left = study.left()
     if not pays(corners[:1] * left, pool):

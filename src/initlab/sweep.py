@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from initlab import console
 from initlab.comparison import Comparison, Run
 from initlab.config import PROJECT, Config, ConfigError
+from initlab.garbage import unsearched
 from initlab.grid import Trial, check, common, compared, named, refuse_existing
 from initlab.launch import launch, pays
 from initlab.progress import SweepProgress, checking, plan
@@ -48,8 +49,9 @@ def run(
         if first and pool and pays(trials * len(grid), pool):
             pool.warm_up()  # while the others are checked
     config = common(trials)
-    store = open_for(config) if config.tracking.enabled else None
-    gc.freeze()  # MLflow as well
+    with unsearched():
+        store = open_for(config) if config.tracking.enabled else None
+        gc.freeze()  # MLflow as well
     trials = list(compared(trials, store))
     if config.sweep.dry_run:
         plan([(trial.name, trial.state, trial.twin) for trial in trials])

@@ -21,6 +21,7 @@ from initlab.batches import Rows
 from initlab.checks import told
 from initlab.config import GROUPS, PROJECT, Config, ConfigError, named, options
 from initlab.data import Data
+from initlab.garbage import unsearched
 from initlab.job import Job
 from initlab.models import NetworkModel
 from initlab.network import Parameters
@@ -101,9 +102,10 @@ def train(config: Config, job: Job) -> Result:
             raise
         initial = work.parameters.copy()
         record = Record(job.name, work.notes, config.tracking.pictures)
-        tracker = make_tracker(config, job, data) if config.tracking.enabled else None
-        reporter = make_reporter(config, job)
-        freeze()
+        with unsearched():
+            tracker = make_tracker(config, job, data) if config.tracking.enabled else None
+            reporter = make_reporter(config, job)
+            freeze()
         console.heading(job.name)
         started = time.perf_counter()
 
