@@ -57,7 +57,8 @@ OWNERS = {
     "omegaconf": HYDRA,
     "optuna": {"initlab.journal", "initlab.reporter", "initlab.study"},
     "sklearn": {"initlab.data"},
-    "pooch": {"initlab.cache", "initlab.idx"},
+    "platformdirs": {"initlab.cache"},
+    "pooch": {"initlab.idx"},
     "scipy": {"initlab.activations"},
 }
 # What a module of the numerics may import beside NumPy: gelu needs the normal distribution.

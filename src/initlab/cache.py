@@ -60,9 +60,9 @@ def cached(
 
 def user_folder() -> Path:
     """Return the folder in which this user's files of initlab are kept."""
-    import pooch  # type: ignore[import-untyped]
+    from platformdirs import user_cache_dir
 
-    return Path(pooch.os_cache("initlab"))
+    return Path(user_cache_dir("initlab"))
 
 
 def short_hash(text: str) -> str:
