@@ -4,9 +4,9 @@
 
 Every contender is a process of its own, timed from its start to its end. "imports and store" does
 `import hydra, mlflow`, opens the SQLite database that the runs go to and looks for the experiment
-in it: less than that no tracked run can do. "imports" leaves out the database. The others are the
-whole command, with its pictures and files: "no pictures" has tracking.pictures=false, "no store"
-tracking.enabled=false, and "new database" has a database to make as well.
+in it: what every tracked run has to do, as a script would do it. "imports" leaves out the database.
+The others are the whole command, with its pictures and files: "no pictures" has
+tracking.pictures=false, "no store" tracking.enabled=false, and "new database" one to make as well.
 """
 
 from __future__ import annotations
