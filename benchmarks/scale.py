@@ -1,0 +1,480 @@
+"""What a trial costs as its store grows to 2,000 trials of 1,000 losses, on SQLite and PostgreSQL.
+
+    python benchmarks/scale.py [--trials 2000] [--losses 1000] [--rounds 15]
+
+A sweep of 25 trials is run by the real command, and its rows are copied in the database, under
+other ids, fingerprints and times, until the store is as large as it is to be. Trials and sweeps are
+then measured in stores of all sizes in turn, in this process, by what a sweep itself calls. A trial
+is counted from its config to its closed run, less the time that its steps alone take. At the end
+whole sweeps run in processes of their own, for their memory.
+
+PostgreSQL is a server of its own in a temporary folder; it is left out where it is not installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from rounds import Race, interleaved, publish  # before NumPy, for the sake of its kernels
+
+SRC = Path(__file__).resolve().parents[1] / "src"
+sys.path.insert(0, str(SRC))
+
+import sqlalchemy
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
+from threadpoolctl import threadpool_limits
+
+import compare
+from initlab import figures, sweep, views  # noqa: F401  (imported before the clock starts)
+from initlab.comparison import Comparison
+from initlab.composer import Composer
+from initlab.config import PROJECT, register
+from initlab.grid import Trial, check, compared, found
+from initlab.job import Job
+from initlab.store import open_store
+from initlab.summary import summarize
+from initlab.trial import attempt, load, prepare
+
+GRID = ["init=xavier,he,std001,lecun,orthogonal", "seed=0,1,2,3,4"]
+GRID_TRIALS = 25
+LEAST_SWEEPS = 4  # in a store
+FEW_TRIALS = 4  # of the sweeps in processes of their own
+SIZES = (0.05, 0.25, 0.5, 1.0)  # of the stores, as shares of the largest
+TINY = ["model=mlp_small", "model.hidden=[10]", "train.batch_size=10"]
+MOST = 1.2  # times the cost of a trial in the smallest store, that of one in the largest
+COPIED = ("runs", "params", "tags", "metrics", "latest_metrics")
+TIMES = {"start_time", "end_time", "timestamp"}
+CONNECT_SECONDS = 30.0
+MILLIONS = 1e6
+
+
+class Backend(ABC):
+    """Where stores are kept that differ in size alone."""
+
+    name: str
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @abstractmethod
+    def uri(self, name: str) -> str:
+        """Return the address of a database."""
+
+    @abstractmethod
+    def copy(self, name: str, other: str) -> None:
+        """Make a database that is the same as another."""
+
+    @abstractmethod
+    def size(self, name: str) -> int:
+        """Return the bytes of a database."""
+
+    @abstractmethod
+    def settle(self, name: str) -> None:
+        """Do what the database itself would have done by now, had it grown slowly."""
+
+
+class Sqlite(Backend):
+    """A file for each store."""
+
+    name = "SQLite"
+
+    def file(self, name: str) -> Path:
+        """Return the file of a database, in a folder of its own, for that is what is locked."""
+        return self.folder / name / "mlflow.db"
+
+    def uri(self, name: str) -> str:
+        return f"sqlite:///{self.file(name)}"
+
+    def copy(self, name: str, other: str) -> None:
+        self.file(other).parent.mkdir()
+        shutil.copy(self.file(name), self.file(other))
+
+    def size(self, name: str) -> int:
+        return self.file(name).stat().st_size
+
+    def settle(self, name: str) -> None:
+        pass
+
+
+class Postgresql(Backend):
+    """A server of our own; use it with `with`."""
+
+    name = "PostgreSQL"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+
+    @staticmethod
+    def programs() -> Path | None:
+        """Return the folder of the server that is installed, None if there is none."""
+        if installed := shutil.which("postgres"):
+            return Path(installed).resolve().parent
+        folders = Path("/usr/lib/postgresql").glob("*/bin")  # where Debian has it
+        return max(folders, key=lambda folder: float(folder.parent.name), default=None)
+
+    @classmethod
+    def missing(cls) -> str:
+        """Return what is not installed that is needed, "" if all is."""
+        if cls.programs() is None:
+            return "postgresql"
+        return "" if find_spec("psycopg2") else "psycopg2"
+
+    def __enter__(self) -> Postgresql:
+        programs, data = self.programs(), self.folder / "data"
+        assert programs is not None
+        # It refuses to run as root, and Debian's package comes with a user for it.
+        user = {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
+        if user:
+            shutil.chown(self.folder, **user)
+        quiet = {"cwd": self.folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        subprocess.run(
+            [programs / "initdb", "-D", data, "-U", "initlab", "-A", "trust", "-E", "UTF8"],
+            check=True, **quiet, **user,
+        )  # fmt: skip
+        self.server = subprocess.Popen(
+            [programs / "postgres", "-D", data, "-p", str(self.port), "-k", data], **quiet, **user
+        )
+        deadline = time.monotonic() + CONNECT_SECONDS
+        while True:
+            try:
+                self.run("CREATE DATABASE growing")
+                return self
+            except sqlalchemy.exc.OperationalError:
+                if self.server.poll() is not None or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+
+    def __exit__(self, *error: object) -> None:
+        self.server.send_signal(signal.SIGINT)  # upon SIGTERM it would wait for us to disconnect
+        try:
+            self.server.wait(CONNECT_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.server.kill()
+
+    def run(self, command: str, name: str = "postgres") -> object:
+        """Run a command in a database; return the first value of its answer, if it has any."""
+        engine = sqlalchemy.create_engine(self.uri(name), poolclass=sqlalchemy.NullPool)
+        with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            answer = connection.execute(sqlalchemy.text(command))
+            return answer.scalar() if answer.returns_rows else None
+
+    def uri(self, name: str) -> str:
+        return f"postgresql+psycopg2://initlab@127.0.0.1:{self.port}/{name}"
+
+    def copy(self, name: str, other: str) -> None:
+        self.run(f"CREATE DATABASE {other} TEMPLATE {name}")
+
+    def size(self, name: str) -> int:
+        return int(str(self.run(f"SELECT pg_database_size('{name}')")))
+
+    def settle(self, name: str) -> None:
+        self.run("VACUUM ANALYZE", name)
+
+
+class Source:
+    """A sweep in a database, to be copied there."""
+
+    def __init__(self, uri: str) -> None:
+        self.engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
+        self.tables = sqlalchemy.MetaData()
+        self.tables.reflect(self.engine, only=[*COPIED, "experiment_tags"])
+        runs, tags = self.tables.tables["runs"], self.tables.tables["tags"]
+        with self.engine.begin() as connection:
+            trials = sqlalchemy.select(tags.c.run_uuid).where(tags.c.key == "role")
+            trials = trials.where(tags.c.value == "trial")
+            self.runs = list(connection.scalars(trials))
+            marked = sqlalchemy.select(tags.c.value).where(tags.c.key == "sweep").limit(1)
+            self.sweep = str(connection.scalar(marked))
+            times = sqlalchemy.select(runs.c.start_time, runs.c.end_time)
+            spans = connection.execute(times).all()
+        # As if the copies had been run one after the other, the last just before this.
+        self.length = max(end for _, end in spans) - min(start for start, _ in spans)
+
+    def named(self, number: int) -> str:
+        """Return the id of a copy."""
+        return f"{self.sweep}-copy-{number}"
+
+    def copy(self, numbers: range, total: int) -> None:
+        """Make the copies of these numbers, of `total` in all."""
+        table = self.tables.tables
+        copies = sqlalchemy.Table(
+            "copies", sqlalchemy.MetaData(),
+            sqlalchemy.Column("source", sqlalchemy.String(32)),
+            sqlalchemy.Column("copy", sqlalchemy.String(32)),
+            sqlalchemy.Column("number", sqlalchemy.Integer),
+            sqlalchemy.Column("later", sqlalchemy.BigInteger),
+            prefixes=["TEMPORARY"],
+        )  # fmt: skip
+        rows = [
+            (run_id, uuid.uuid4().hex, number, (number - total) * self.length)
+            for number in numbers
+            for run_id in self.runs
+        ]
+        names = copies.c.keys()
+        with self.engine.begin() as connection:
+            copies.create(connection)
+            connection.execute(copies.insert(), [dict(zip(names, row)) for row in rows])
+            for name in COPIED:
+                connection.execute(self.copying(table[name], copies))
+            self.copy_views(connection, numbers)
+            copies.drop(connection)
+
+    @staticmethod
+    def copying(table: sqlalchemy.Table, copies: sqlalchemy.Table) -> sqlalchemy.Insert:
+        """Return the command that copies the rows of a table."""
+        changed: dict[str, Any] = {"run_uuid": copies.c.copy}
+        for when in TIMES & {*table.c.keys()}:
+            changed[when] = table.c[when] + copies.c.later
+        if table.name == "tags":
+            text = table.c.value + "-copy-" + sqlalchemy.cast(copies.c.number, sqlalchemy.String)
+            own = table.c.key.in_(["sweep", "fingerprint"])
+            changed["value"] = sqlalchemy.case((own, text), else_=table.c.value)
+        chosen = [changed.get(column.name, column) for column in table.c]
+        rows = sqlalchemy.select(*chosen).join(copies, copies.c.source == table.c.run_uuid)
+        return table.insert().from_select(table.c.keys(), rows.order_by(copies.c.number))
+
+    def copy_views(self, connection: sqlalchemy.Connection, numbers: range) -> None:
+        """Give each copy its view of the chart page, which is a tag of the experiment."""
+        tags = self.tables.tables["experiment_tags"]
+        own = tags.c.key == views.TAG + views.key_of(self.sweep)
+        view = connection.execute(sqlalchemy.select(tags).where(own)).mappings().one()
+        rows = [
+            {
+                "experiment_id": view["experiment_id"],
+                "key": views.TAG + views.key_of(self.named(number)),
+                "value": view["value"].replace(self.sweep, self.named(number)),
+            }
+            for number in numbers
+        ]
+        connection.execute(tags.insert(), rows)
+
+
+@dataclass
+class Child:
+    """A command in a process of its own: what it took, and the most memory that it had."""
+
+    seconds: float
+    mib: float
+
+
+def command(folder: Path, *arguments: str) -> Child:
+    """Run `python src/train.py`; raises `RuntimeError` with what it says if it fails."""
+    start = perf_counter()
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(
+            [sys.executable, SRC / "train.py", *arguments],
+            cwd=folder, stdout=said, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            said.seek(0)
+            raise RuntimeError(said.read())
+    unit = 1 if sys.platform == "darwin" else 1024
+    return Child(perf_counter() - start, used.ru_maxrss * unit / 2**20)
+
+
+class Site:
+    """A store of some size, and what a sweep asks of it; each answers how many seconds it took."""
+
+    def __init__(self, uri: str, source: Source, settings: list[str], folder: Path) -> None:
+        self.uri = uri
+        self.source = source
+        self.folder = folder
+        self.fixed = [*settings, f"tracking.uri={uri}"]
+        loader = GlobalHydra.instance().config_loader()
+        typed = [*self.fixed, f"hydra.sweep.dir={folder / 'measured'}"]
+        self.multirun = loader.load_configuration("config", typed, run_mode=RunMode.MULTIRUN)
+        self.compose = Composer(loader, self.multirun)
+        self.store = open_store(uri, "initlab", PROJECT)
+        self.new = [self.checked(f"seed={seed}") for seed in range(100, 100 + GRID_TRIALS)]
+        self.trials = self.sweeps = 0
+        self.children: list[Child] = []
+
+    def checked(self, *settings: str) -> Trial:
+        """Compose and check a trial."""
+        return check("", [*self.fixed, *settings], self.compose)
+
+    def trial(self, *settings: str) -> float:
+        """Check, look up and run a trial; the time that its steps alone take is taken off."""
+        self.trials += 1
+        start = perf_counter()
+        trial = self.checked(f"seed={1000 + self.trials}", *settings)
+        assert found(self.store, trial.fingerprint) == ("new", "")
+        job = Job.of(trial.composed, trial.composed.hydra)
+        result = attempt(trial.config, replace(job, folder=self.folder / str(self.trials)))
+        whole = perf_counter() - start
+        assert result.outcome == "finished", result.reason
+        work = prepare(trial.config, job, load(trial.config, job))
+        start = perf_counter()
+        for _ in work.steps:
+            pass
+        return whole - (perf_counter() - start)
+
+    def without_pictures(self) -> float:
+        """Do the same with a trial of which no pictures are made."""
+        return self.trial("tracking.pictures=false")
+
+    def begin(self) -> float:
+        """Open the store, look the trials of a grid up, and claim a folder."""
+        start = perf_counter()
+        store = sweep.open_for(self.new[0].config)
+        assert all(trial.state == "new" for trial in compared(self.new, store))
+        sweep.claim(self.folder / "claimed", self.multirun, store)
+        return perf_counter() - start
+
+    def read(self) -> float:
+        """Read the runs of a sweep."""
+        folder = self.folder / self.source.named(0)
+        start = perf_counter()
+        _, runs, _ = sweep.recorded(self.new[0].config, folder, [], "")
+        assert len(runs) == GRID_TRIALS
+        return perf_counter() - start
+
+    def end(self) -> float:
+        """Read the runs of a sweep, and summarize them."""
+        # All stores have these; a sweep that is summarized again has one more run to be read.
+        folder = self.folder / self.source.named(self.sweeps % (LEAST_SWEEPS - 1))
+        folder.mkdir(exist_ok=True)
+        self.sweeps += 1
+        start = perf_counter()
+        store, runs, others = sweep.recorded(self.new[0].config, folder, [], "")
+        summarize(store, folder, Comparison(runs), others, drawn=True)
+        return perf_counter() - start
+
+    def compare(self) -> float:
+        """Do what `python src/compare.py` does for a sweep."""
+        folder = self.folder / "compared"
+        start = perf_counter()
+        arguments = [self.source.named(0), "--uri", self.uri, "--output", str(folder)]
+        assert compare.run(arguments) == 0
+        return perf_counter() - start
+
+    def whole(self) -> float:
+        """Run the real command for a few trials, one after the other."""
+        first = 10_000 + FEW_TRIALS * len(self.children)
+        seeds = ",".join(map(str, range(first, first + FEW_TRIALS)))
+        place = f"hydra.sweep.dir={self.folder / 'whole'}"
+        typed = ["-m", f"seed={seeds}", "hydra/launcher=basic", *self.fixed, place]
+        self.children.append(command(self.folder, *typed))
+        return self.children[-1].seconds
+
+
+def quietly(measure: Callable[[], float]) -> Callable[[], float]:
+    """Return a measure that prints nothing."""
+
+    def quiet() -> float:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            return measure()
+
+    return quiet
+
+
+def grow(backend: Backend, sizes: list[int], settings: list[str]) -> Source:
+    """Make a store of each size; return the sweep that they are made of."""
+    print(f"{backend.name}: filling the stores", flush=True)
+    growing = backend.uri("growing")
+    place = [f"tracking.uri={growing}", f"hydra.sweep.dir={backend.folder / 'source'}"]
+    command(backend.folder, "-m", *GRID, *settings, *place)
+    source = Source(growing)
+    copies = [0, *(size // GRID_TRIALS - 1 for size in sizes)]
+    for before, after, size in zip(copies, copies[1:], sizes):
+        source.copy(range(before, after), copies[-1])
+        backend.settle("growing")
+        backend.copy("growing", f"trials_{size}")
+    return source
+
+
+def races(backend: Backend, sizes: list[int], settings: list[str], rounds: int) -> Iterator[Race]:
+    """Yield what is measured on a backend."""
+    source = grow(backend, sizes, settings)
+    spoken = {size: f"{size:,} trials" for size in sizes}
+    own, least = spoken[sizes[-1]], spoken[sizes[0]]
+    sites = {}
+    for size in sizes:
+        folder = backend.folder / f"measured-{size}"
+        folder.mkdir()
+        sites[spoken[size]] = Site(backend.uri(f"trials_{size}"), source, settings, folder)
+
+    def race(work: str, part: str, rounds: int, **more: Any) -> Race:
+        measures = {name: quietly(getattr(site, part)) for name, site in sites.items()}
+        for measure in measures.values():
+            measure()
+        return Race(f"{backend.name}: {work}", interleaved(measures, rounds), own, **more)
+
+    aims = {least: 1 / MOST}
+    yield race("a trial beside its training", "trial", rounds, aims=aims)
+    yield race("the same without pictures", "without_pictures", rounds, aims=aims)
+    few = max(rounds // 3, 1)
+    yield race(f"opening, looking {GRID_TRIALS} trials up, claiming", "begin", rounds)
+    yield race(f"reading the {GRID_TRIALS} runs of a sweep", "read", rounds)
+    yield race(f"reading and summarizing {GRID_TRIALS} runs", "end", few)
+    yield race(f"compare.py over {GRID_TRIALS} runs", "compare", few)
+
+    ends = {name: sites[name] for name in (least, own)}
+    times = interleaved({name: site.whole for name, site in ends.items()}, few)
+    memory = {name: max(child.mib for child in site.children) for name, site in ends.items()}
+    sizes_mb = {spoken[size]: backend.size(f"trials_{size}") / MILLIONS for size in sizes}
+    notes = {"most_memory_mib": memory, "database_mb": sizes_mb}
+    work = f"a sweep of {FEW_TRIALS} trials in a process of its own"
+    yield Race(f"{backend.name}: {work}", times, own, notes=notes)
+    for name, size in sizes_mb.items():
+        most = f", memory of that sweep {memory[name]:.0f} MiB" if name in memory else ""
+        print(f"{name}: database {size:.0f} MB{most}")
+    print(flush=True)
+
+
+def everything(arguments: argparse.Namespace) -> Iterator[Race]:
+    """Yield what is measured on all backends that there are."""
+    wholes = [round(share * arguments.trials / GRID_TRIALS) for share in SIZES]
+    sizes = sorted({GRID_TRIALS * max(whole, LEAST_SWEEPS) for whole in wholes})
+    settings = [*TINY, f"train.steps={arguments.losses}"]
+    with tempfile.TemporaryDirectory() as scratch:
+        yield from races(Sqlite(Path(scratch)), sizes, settings, arguments.rounds)
+    if missing := Postgresql.missing():
+        print(f"{missing} is not installed, so PostgreSQL is left out")
+        return
+    with tempfile.TemporaryDirectory() as scratch, Postgresql(Path(scratch)) as backend:
+        yield from races(backend, sizes, settings, arguments.rounds)
+
+
+def main() -> None:
+    """Measure it all."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--trials", type=int, default=2000)
+    parser.add_argument("--losses", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=15)
+    arguments = parser.parse_args()
+    register()
+    with (
+        initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"),
+        threadpool_limits(1, user_api="blas"),
+    ):
+        publish("scale", everything(arguments), **vars(arguments))
+
+
+if __name__ == "__main__":
+    main()
