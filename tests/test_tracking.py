@@ -1,6 +1,7 @@
 """A tracker sends in batches, loses nothing, and never leaves a run open."""
 
 import shutil
+import socket
 
 import pytest
 from mlflow import MlflowClient
@@ -187,6 +188,13 @@ def test_the_environment_names_the_store(tmp_path, monkeypatch, empty_store):
     store = open_store(None, "lab", tmp_path / "project")
     assert (tmp_path / "elsewhere.db").exists()
     assert store.command == f"mlflow ui --backend-store-uri sqlite:///{tmp_path}/elsewhere.db"
+
+
+def test_a_database_whose_driver_is_not_installed_is_refused_at_once(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        uri = f"mysql+cymysql://127.0.0.1:{server.getsockname()[1]}/lab"
+        with pytest.raises(TrackingError, match=r"its driver is not installed: .*cymysql"):
+            open_store(uri, "lab", tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import re
@@ -27,6 +28,7 @@ os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # we sa
 from mlflow import MlflowClient
 from mlflow.entities import Run as TrackedRun
 from mlflow.exceptions import MlflowException
+from sqlalchemy import NullPool, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
 CONNECT_SECONDS = 5.0
@@ -185,8 +187,9 @@ def check_writable(uri: str) -> None:
 def check_reachable(uri: str) -> None:
     """Raise unless a server accepts connections."""
     parts = urlsplit(uri)
+    kind = parts.scheme.partition("+")[0]  # less the driver of a database
     try:
-        port = parts.port or {"http": 80, "https": 443, "mysql": 3306}.get(parts.scheme, 5432)
+        port = parts.port or {"http": 80, "https": 443, "mysql": 3306}.get(kind, 5432)
     except ValueError as error:
         raise TrackingError(f"tracking.uri={masked(uri)}: {error}") from error
     if not parts.hostname:
@@ -195,6 +198,20 @@ def check_reachable(uri: str) -> None:
             "such as http://127.0.0.1:5000"
         )
     socket.create_connection((parts.hostname, port), CONNECT_SECONDS).close()
+    if kind not in ("http", "https"):
+        check_admitted(uri)
+
+
+@functools.cache
+def check_admitted(uri: str) -> None:
+    """Raise unless a server has a database, and lets us in; MLflow would try for two minutes.
+
+    Once it has, MLflow keeps connections of its own.
+    """
+    try:
+        create_engine(uri, poolclass=NullPool).connect().close()
+    except ImportError as error:
+        raise ImportError(f"its driver is not installed: {error}") from error
 
 
 def connect(uri: str) -> MlflowClient:
