@@ -190,6 +190,28 @@ def test_the_environment_names_the_store(tmp_path, monkeypatch, empty_store):
     assert store.command == f"mlflow ui --backend-store-uri sqlite:///{tmp_path}/elsewhere.db"
 
 
+@pytest.mark.parametrize("asked", ["as a database", "as a server"])
+def test_twins_are_the_trials_of_a_fingerprint_the_newest_first(store, asked, monkeypatch):
+    client, ids = store.client, {}
+    elsewhere = client.create_experiment("elsewhere")
+    for number, (name, mark, role, place) in enumerate([
+        ("first", "a", "trial", store.experiment_id),
+        ("second", "a", "trial", store.experiment_id),
+        ("of another", "b", "trial", store.experiment_id),
+        ("deleted", "a", "trial", store.experiment_id),
+        ("no trial", "a", "copy", store.experiment_id),
+        ("in another experiment", "a", "trial", elsewhere),
+    ], start=1):  # fmt: skip
+        run = client.create_run(place, number, {"fingerprint": mark, "role": role}, name)
+        ids[name] = run.info.run_id
+    client.delete_run(ids["deleted"])
+    if asked == "as a server":
+        monkeypatch.setattr(stores, "sqlite_path", lambda uri: None)
+    found = store.twins({"a", "b", "c"})
+    names = {mark: [run.info.run_name for run in runs] for mark, runs in found.items()}
+    assert names == {"a": ["second", "first"], "b": ["of another"]}
+
+
 def test_a_database_whose_driver_is_not_installed_is_refused_at_once(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as server:
         uri = f"mysql+cymysql://127.0.0.1:{server.getsockname()[1]}/lab"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
@@ -100,30 +100,32 @@ def common(trials: Sequence[Trial]) -> Config:
 
 def compared(trials: Sequence[Trial], store: Store | None) -> Iterator[Trial]:
     """Yield each trial with its state."""
-    if store and not store.has("role", "trial"):
-        store = None  # nothing could be found in it
+    twins = store.twins({trial.fingerprint for trial in trials}) if store else {}
     earlier: dict[str, Trial] = {}
     for trial in trials:
         state, twin = "new", ""
         if trial.fingerprint in earlier:
             state = f"same as {earlier[trial.fingerprint].name}"
-        elif store:
-            state, twin = found(store, trial.fingerprint)
+        elif trial.fingerprint in twins:
+            state, twin = state_of(twins[trial.fingerprint])
         earlier.setdefault(trial.fingerprint, trial)
         yield replace(trial, state=state, twin=twin)
 
 
 def found(store: Store, mark: str) -> tuple[str, str]:
     """Return the state of a fingerprint in the store, and the run that has it."""
-    twins = store.twins(mark)
+    twins = store.twins([mark])
+    return state_of(twins[mark]) if mark in twins else ("new", "")
+
+
+def state_of(twins: Sequence[Any]) -> tuple[str, str]:
+    """Return what a fingerprint's runs in MLflow, the newest first, make of it, and one of them."""
     for state, wanted in (("cached", "FINISHED"), ("running", "RUNNING")):
         for run in twins:
             if run.info.status == wanted and not (
                 wanted == "RUNNING" and provenance.gone(run.data.tags)
             ):
                 return state, run.info.run_id
-    if not twins:
-        return "new", ""
     last = twins[0].info
     return "failed before" if last.status == "FAILED" else "killed before", last.run_id
 

@@ -195,12 +195,14 @@ def quoted(text: str) -> str:
     return f'"{text}"' if "'" in text else f"'{text}'"
 
 
-def find(client: MlflowClient, run_ids: Sequence[str]) -> dict[str, TrackedRun]:
-    """Return by id those of the runs that there are."""
+def find(
+    client: MlflowClient, run_ids: Sequence[str], within: Sequence[str] | None = None
+) -> dict[str, TrackedRun]:
+    """Return by id those of the runs that there are, by default in all experiments."""
     found = {}
     for first in range(0, len(run_ids), IDS):
         named = ", ".join(map(quoted, run_ids[first : first + IDS]))
-        for run in search(client, f"attributes.run_id IN ({named})"):
+        for run in search(client, f"attributes.run_id IN ({named})", within):
             found[run.info.run_id] = run
     return found
 
