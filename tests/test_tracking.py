@@ -2,12 +2,17 @@
 
 import shutil
 import socket
+import sys
+from pathlib import Path
 
 import pytest
+import yaml
 from mlflow import MlflowClient
 
+from initlab import provenance, tracking
 from initlab import store as stores
-from initlab import tracking
+from initlab.config import PROJECT
+from initlab.job import Job
 from initlab.record import metrics
 from initlab.store import TrackingError, open_store
 from initlab.tracking import Tracker
@@ -228,7 +233,18 @@ def test_a_database_whose_driver_is_not_installed_is_refused_at_once(tmp_path):
     ],
 )
 def test_a_password_is_never_shown(uri, shown):
-    assert stores.masked(uri) == shown
+    assert provenance.masked(uri) == shown
+
+
+def test_a_password_is_not_recorded(monkeypatch):
+    uri = "postgresql://user:secret@host/db"
+    monkeypatch.setattr(sys, "argv", ["src/train.py", f"tracking.uri={uri}", "init=he"])
+    command = "python src/train.py 'tracking.uri=postgresql://user:***@host/db' init=he"
+    assert provenance.tags(PROJECT)["command"] == command
+    config = {"seed": 1, "tracking": {"uri": uri, "experiment": "lab"}}
+    job = Job("name", {}, config, Path(), None)
+    assert yaml.safe_load(job.yaml)["tracking"]["uri"] == "postgresql://user:***@host/db"
+    assert job.config["tracking"]["uri"] == uri
 
 
 def test_numbers_that_are_not_finite_are_left_out():

@@ -11,6 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from initlab.config import GROUPS, flatten
+from initlab.provenance import masked
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,11 @@ class Job:
 
     @property
     def yaml(self) -> str:
-        """The whole config as it is kept with the run."""
-        return OmegaConf.to_yaml(OmegaConf.create(self.config))
+        """The whole config as it is kept with the run, but for a password of its store."""
+        kept = OmegaConf.create(self.config)
+        if uri := OmegaConf.select(kept, "tracking.uri"):
+            kept.tracking.uri = masked(uri)
+        return OmegaConf.to_yaml(kept)
 
 
 def searched(hydra: Any) -> dict[str, Any] | None:

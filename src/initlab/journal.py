@@ -14,6 +14,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from initlab.checks import told
 from initlab.config import ConfigError
+from initlab.provenance import masked
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -72,8 +73,6 @@ def explained(place: str) -> Iterator[None]:
     except ConfigError:
         raise
     except Exception as error:
-        from initlab.store import masked
-
         raise ConfigError(
             f"hydra.sweeper.storage={masked(place)}: cannot be used: {told(error)}\n"
             "It must be a file that can be written, or the URL of a database, such as "

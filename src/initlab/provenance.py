@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shlex
 import socket
 import subprocess
@@ -110,7 +111,7 @@ def tags(project: Path) -> dict[str, str]:
     """Return tags of the command, the versions and the revision of the source."""
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     found = {
-        "command": shlex.join(["python", *sys.argv]),
+        "command": shlex.join(["python", *map(masked, sys.argv)]),
         "version.initlab": initlab.__version__,
         "version.numerics": numerics(),
         "version.python": platform.python_version(),
@@ -123,6 +124,11 @@ def tags(project: Path) -> dict[str, str]:
     with contextlib.suppress(KeyError, OSError):  # a container may run as a user without a name
         found["mlflow.user"] = getpass.getuser()
     return found | revision(project)
+
+
+def masked(uri: str) -> str:
+    """Return a URI without its password."""
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", uri)
 
 
 @functools.cache

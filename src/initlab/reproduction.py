@@ -14,8 +14,9 @@ from initlab import provenance, runs
 from initlab.checks import UserError
 from initlab.config import GROUPS, MOST_LETTERS, Config
 from initlab.data import Data
+from initlab.provenance import masked
 from initlab.record import metrics
-from initlab.store import masked, quick_and_quiet, reading
+from initlab.store import quick_and_quiet, reading
 from initlab.training import Step
 from initlab.trial import plain, used
 

@@ -20,6 +20,7 @@ from urllib.parse import quote, urlsplit
 from initlab import provenance, views
 from initlab.checks import UserError
 from initlab.environment import environment
+from initlab.provenance import masked
 from initlab.runs import begun, find, quoted, search
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # a lab on a laptop does not phone home
@@ -133,7 +134,7 @@ def open_store(uri: str | None, experiment: str, project: Path, create: bool = T
     if urlsplit(uri).scheme in ("http", "https"):
         return Store(client, experiment_id, uri, uri.rstrip("/"), None)
     plain = uri == default and Path.cwd() == project
-    command = "mlflow ui" if plain else f"mlflow ui --backend-store-uri {shlex.quote(uri)}"
+    command = "mlflow ui" if plain else f"mlflow ui --backend-store-uri {shlex.quote(masked(uri))}"
     return Store(client, experiment_id, uri, "http://127.0.0.1:5000", command)
 
 
@@ -285,11 +286,6 @@ def reading(uri: str | None, project: Path) -> Iterator[MlflowClient]:
 def sqlite_path(uri: str) -> Path | None:
     """Return the file of a SQLite store, None for any other."""
     return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
-
-
-def masked(uri: str) -> str:
-    """Return a URI without its password."""
-    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", uri)
 
 
 def find_experiment(client: MlflowClient, name: str) -> str:
