@@ -427,8 +427,9 @@ def races(backend: Backend, sizes: list[int], settings: list[str], rounds: int) 
 
     aims = {least: 1 / MOST}
     yield race("a trial beside its training", "trial", rounds, aims=aims)
-    yield race("the same without pictures", "without_pictures", rounds, aims=aims)
-    few = max(rounds // 3, 1)
+    # Where little but waiting for the disk is left, rounds differ more from each other.
+    yield race("the same without pictures", "without_pictures", 2 * rounds, aims=aims)
+    few = max(rounds // 5, 1)
     yield race(f"opening, looking {GRID_TRIALS} trials up, claiming", "begin", rounds)
     yield race(f"reading the {GRID_TRIALS} runs of a sweep", "read", rounds)
     yield race(f"reading and summarizing {GRID_TRIALS} runs", "end", few)
