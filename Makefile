@@ -19,12 +19,16 @@ format: .venv/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/installed
-	$(BIN)/python benchmarks/tracking.py
+# Half an hour or so on a machine that does nothing else; writes docs/performance.md.
+bench: .venv/bench
+	$(BIN)/python benchmarks/step_time.py
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/sweep.py
+	$(BIN)/python benchmarks/scale.py
+	$(BIN)/python benchmarks/page.py
 
-parity: .venv/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable '.[bench]'
+parity: .venv/bench
 	$(BIN)/python benchmarks/parity.py
 
 # Runs what is published, some half an hour at the most; `make experiments NAMES=dropout` one of it.
@@ -43,4 +47,9 @@ clean:
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+.venv/bench: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[bench]'
 	touch $@

@@ -140,7 +140,7 @@ class Postgresql(Backend):
         """Return what is not installed that is needed, "" if all is."""
         if cls.programs() is None:
             return "postgresql"
-        return "" if find_spec("psycopg2") else "psycopg2"
+        return "" if find_spec("psycopg") else "psycopg"
 
     def __enter__(self) -> Postgresql:
         programs, data = self.programs(), self.folder / "data"
@@ -182,7 +182,7 @@ class Postgresql(Backend):
             return answer.scalar() if answer.returns_rows else None
 
     def uri(self, name: str) -> str:
-        return f"postgresql+psycopg2://initlab@127.0.0.1:{self.port}/{name}"
+        return f"postgresql://initlab@127.0.0.1:{self.port}/{name}"
 
     def copy(self, name: str, other: str) -> None:
         self.run(f"CREATE DATABASE {other} TEMPLATE {name}")

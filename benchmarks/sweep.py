@@ -28,8 +28,8 @@ SRC = Path(__file__).resolve().parents[1] / "src"
 sys.path.insert(0, str(SRC))
 
 import plain
-from diagnostics import Blind, fit
 from hydra import compose, initialize_config_dir
+from overhead import Blind, fit
 from threadpoolctl import threadpool_limits
 
 from initlab.config import PROJECT, build, register

@@ -1,0 +1,128 @@
+"""What a run takes beside its training: looking at the network, and recording, on MNIST.
+
+    python benchmarks/overhead.py [--rounds 9]
+
+A run goes from its config to its last file; start-up is left out. `fit` is its training alone, and
+once more with nothing looked at: no evaluation, no snapshot, not even at the ends. What looking
+costs is the difference of those two, round by round. What recording costs is that between a run
+with a store, a new SQLite database, and one without, ten times as long and half as often.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from time import perf_counter
+
+from rounds import Race, interleaved, publish  # before NumPy, for the sake of its kernels
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from hydra import compose, initialize_config_dir
+from threadpoolctl import threadpool_limits
+
+from initlab import figures, tracking  # noqa: F401  (imported before the clock starts)
+from initlab.config import PROJECT, Config, build, register
+from initlab.job import Job
+from initlab.training import Training
+from initlab.trial import load, prepare, train
+
+SHORT = ["data=mnist", "train.steps=1000"]
+LONG = ["data=mnist", "train.steps=10000"]
+
+
+class Blind(Training):
+    """Training that nobody looks at."""
+
+    def eval_steps(self, examples: int) -> set[int]:
+        return set()
+
+    def snapshot_steps(self) -> set[int]:
+        return set()
+
+
+def run(config: Config, job: Job) -> float:
+    """Return the seconds of a run with all that is recorded of it."""
+    start = perf_counter()
+    with contextlib.redirect_stdout(io.StringIO()):
+        train(config, job)
+    return perf_counter() - start
+
+
+def fit(config: Config, job: Job) -> float:
+    """Return the seconds of its training alone."""
+    work = prepare(config, job, load(config, job))
+    start = perf_counter()
+    for _ in work.steps:
+        pass
+    return perf_counter() - start
+
+
+def looking(settings: list[str], rounds: int) -> Iterator[Race]:
+    """Yield a run with and without the cost of looking, and its training likewise."""
+    with job_of(settings) as (config, job):
+        blind = replace(config, train=Blind(**vars(config.train)))
+        with threadpool_limits(config.train.threads):
+            contenders = {
+                "a run": lambda: run(config, job),
+                "fit": lambda: fit(config, job),
+                "fit, blind": lambda: fit(blind, job),
+            }
+            interleaved(contenders, 1)  # opens the database and the fonts
+            times = interleaved(contenders, rounds)
+    work = " ".join(settings)
+    whole, training, not_looking = times.values()
+    without = [run - (fit - blind) for run, fit, blind in zip(whole, training, not_looking)]
+    yield Race(
+        f"a run: {work}",
+        {"initlab": whole, "without looking": without},
+        aims={"without looking": 0.90},
+    )
+    yield Race(f"its training: {work}", {"initlab": training, "without looking": not_looking})
+
+
+def recording(settings: list[str], rounds: int) -> Iterator[Race]:
+    """Yield a run with a store and without one."""
+    with job_of(settings) as (config, job):
+        plain = replace(config, tracking=replace(config.tracking, enabled=False))
+        contenders = {
+            "initlab": lambda: run(config, job),
+            "without a store": lambda: run(plain, job),
+        }
+        short = replace(config, train=replace(config.train, steps=1))
+        run(short, job)  # opens the database and the fonts
+        times = interleaved(contenders, rounds)
+    yield Race(f"a run: {' '.join(settings)}", times, aims={"without a store": 1 / 1.08})
+
+
+@contextlib.contextmanager
+def job_of(settings: list[str]) -> Iterator[tuple[Config, Job]]:
+    """Compose a run whose store, a new SQLite database, and folder are gone afterwards."""
+    with tempfile.TemporaryDirectory() as scratch:
+        store = f"tracking.uri=sqlite:///{scratch}/mlflow.db"
+        composed = compose("config", [*settings, store], return_hydra_config=True)
+        job = Job.of(composed, composed.hydra)
+        yield build(composed), replace(job, name="benchmark", folder=Path(scratch))
+
+
+def main() -> None:
+    """Run all."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=9)
+    arguments = parser.parse_args()
+    rounds = arguments.rounds
+    register()
+    with initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
+        races = chain(looking(SHORT, rounds), recording(LONG, max(rounds // 2, 1)))
+        publish("overhead", races, **vars(arguments))
+
+
+if __name__ == "__main__":
+    main()
