@@ -63,6 +63,9 @@ def tables(name: str) -> str:
             cells = [spoken(float(np.median(race.times[own])))]
             cells += [cell(race, other) for other in others]
             lines.append(f"| {race.work} | {' | '.join(cells)} |")
+            for note, values in race.notes.items():
+                numbers = [number(values.get(name)) for name in (own, *others)]
+                lines.append(f"| {note.replace('_', ' ')} | {' | '.join(numbers)} |")
         lines.append("")
     rounds = len(races[0].times[races[0].own])
     lines.append(
@@ -79,6 +82,11 @@ def cell(race: Race, name: str) -> str:
     if aim is None:
         return str(ratio)
     return f"{ratio}<br>aim ≥ {aim:.2f}{'' if ratio.median >= aim else ': **missed**'}"
+
+
+def number(values: Any) -> str:
+    """Return a number, or the median of many, with a few digits; "" of none."""
+    return "" if values is None else f"{float(f'{np.median(values):.3g}'):,.0f}"
 
 
 def panel(axes: Axes, race: Race, title: str) -> None:
