@@ -19,7 +19,7 @@ format: .venv/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Half an hour or so on a machine that does nothing else; writes docs/performance.md.
+# Twenty minutes on a machine that does nothing else; writes docs/performance.md.
 bench: .venv/bench
 	$(BIN)/python benchmarks/step_time.py
 	$(BIN)/python benchmarks/startup.py
