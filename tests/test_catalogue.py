@@ -41,7 +41,8 @@ def tables(text):
             [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip())[1:-1]]
             for line in block.splitlines()
         )
-        assert [*map(set, dashes)] == [{"-"}] * len(heading)
+        assert len(dashes) == len(heading)
+        assert all(re.fullmatch("-+:?", cell) for cell in dashes)  # numbers stand to the right
         yield Table(heading, rows)
 
 
