@@ -58,28 +58,32 @@ def run(config: Config, job: Job) -> float:
 
 def fit(config: Config, job: Job) -> float:
     """Return the seconds of its training alone."""
-    work = prepare(config, job, load(config, job))
-    start = perf_counter()
-    for _ in work.steps:
-        pass
-    return perf_counter() - start
+    with threadpool_limits(config.train.threads, user_api="blas"):
+        work = prepare(config, job, load(config, job))
+        start = perf_counter()
+        for _ in work.steps:
+            pass
+        return perf_counter() - start
+
+
+def blind(config: Config) -> Config:
+    """Return the same config with nothing looked at."""
+    return replace(config, train=Blind(**vars(config.train)))
 
 
 def looking(settings: list[str], rounds: int) -> Iterator[Race]:
     """Yield a run with and without the cost of looking, and its training likewise."""
     with job_of(settings) as (config, job):
-        blind = replace(config, train=Blind(**vars(config.train)))
-        with threadpool_limits(config.train.threads):
-            contenders = {
-                "a run": lambda: run(config, job),
-                "fit": lambda: fit(config, job),
-                "fit, blind": lambda: fit(blind, job),
-            }
-            interleaved(contenders, 1)  # opens the database and the fonts
-            times = interleaved(contenders, rounds)
+        contenders = {
+            "a run": lambda: run(config, job),
+            "fit": lambda: fit(config, job),
+            "fit, blind": lambda: fit(blind(config), job),
+        }
+        interleaved(contenders, 1)  # opens the database and the fonts
+        times = interleaved(contenders, rounds)
     work = " ".join(settings)
     whole, training, not_looking = times.values()
-    without = [run - (fit - blind) for run, fit, blind in zip(whole, training, not_looking)]
+    without = [all_ - (seen - unseen) for all_, seen, unseen in zip(whole, training, not_looking)]
     yield Race(
         f"a run: {work}",
         {"initlab": whole, "without looking": without},

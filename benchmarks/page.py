@@ -59,14 +59,15 @@ def tables(name: str) -> str:
         lines += [f"| | {own} | {' | '.join(f'{other}, × that' for other in others)} |"]
         lines += [f"|---|--:|{'--:|' * len(others)}"]
         for race in group:
-            cells = [spoken(float(np.median(race.times[own])))]
+            cells = [spoken(race.times[own])]
             cells += [cell(race, other) for other in others]
             lines.append(f"| {race.work} | {' | '.join(cells)} |")
             for note, values in race.notes.items():
-                numbers = [number(values.get(name)) for name in (own, *others)]
+                numbers = [rounded(values.get(one)) for one in (own, *others)]
                 lines.append(f"| {note.replace('_', ' ')} | {' | '.join(numbers)} |")
         lines.append("")
-    rounds = len(races[0].times[races[0].own])
+    counts = {len(race.times[race.own]) for race in races}
+    rounds = " to ".join(str(count) for count in sorted({min(counts), max(counts)}))
     lines.append(
         f"Medians of {rounds} rounds, with quartiles, on {machine['cores']} cores of an "
         f"{machine['processor']} processor; OpenBLAS with its {machine['blas_kernels']} kernels, "
@@ -77,13 +78,13 @@ def tables(name: str) -> str:
 
 def cell(race: Race, name: str) -> str:
     """Return the ratio of a contender, and whether it is what was aimed at."""
-    aim, ratio = race.aims.get(name), race.ratio(name)
-    if aim is None:
-        return str(ratio)
-    return f"{ratio}<br>aim ≥ {aim:.2f}{'' if ratio.median >= aim else ': **missed**'}"
+    words = str(race.ratio(name))
+    if name in race.aims:
+        words += f"<br>aim ≥ {race.aims[name]:.2f}{': **missed**' * race.missed(name)}"
+    return words
 
 
-def number(values: Any) -> str:
+def rounded(values: Any) -> str:
     """Return a number, or the median of many, with a few digits; "" of none."""
     return "" if values is None else f"{float(f'{np.median(values):.3g}'):,.0f}"
 

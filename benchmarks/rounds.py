@@ -9,14 +9,23 @@ from __future__ import annotations
 import json
 import os
 import platform
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
-# Each library is to choose the kernels that are best on this processor. This comes before NumPy.
-for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "NPY_DISABLE_CPU_FEATURES"):
+# Each library is to choose the kernels that are best on this processor, so this comes before NumPy.
+# And processes that are started are not to compile every module of every library anew.
+for name in (
+    "OPENBLAS_CORETYPE",
+    "OPENBLAS_L2_SIZE",
+    "NPY_DISABLE_CPU_FEATURES",
+    "PYTHONDONTWRITEBYTECODE",
+):
     os.environ.pop(name, None)
 
 import numpy as np
@@ -65,6 +74,10 @@ class Race:
         )
         return Ratio(float(median), float(low), float(high))
 
+    def missed(self, name: str) -> bool:
+        """Return whether a contender took less time than was aimed at."""
+        return name in self.aims and self.ratio(name).median < self.aims[name]
+
     def table(self) -> Table:
         """Return what a person reads of it."""
         table = Table(title=self.work, title_justify="left", box=None, pad_edge=False)
@@ -74,12 +87,11 @@ class Race:
         table.add_column("aim", justify="right")
         for name, times in self.times.items():
             aim = self.aims.get(name)
-            ratio = self.ratio(name)
             table.add_row(
                 name,
-                spoken(float(np.median(times))),
-                "" if name == self.own else str(ratio),
-                "" if aim is None else f"≥ {aim:.2f}{'' if ratio.median >= aim else ' missed'}",
+                spoken(times),
+                "" if name == self.own else str(self.ratio(name)),
+                "" if aim is None else f"≥ {aim:.2f}{' missed' * self.missed(name)}",
             )
         return table
 
@@ -95,8 +107,16 @@ def interleaved(
     return times
 
 
-def spoken(seconds: float) -> str:
-    """Return a time with three digits and a unit."""
+def process(*arguments: str | Path) -> float:
+    """Return the seconds of a Python process from its start to its end."""
+    start = perf_counter()
+    subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
+    return perf_counter() - start
+
+
+def spoken(times: list[float]) -> str:
+    """Return the median of times with three digits and a unit."""
+    seconds = float(np.median(times))
     unit, size = next((one for one in SCALES if seconds >= one[1]), SCALES[-1])
     return f"{seconds / size:.3g} {unit}"
 

@@ -12,16 +12,12 @@ tracking.pictures=false, "no store" tracking.enabled=false, and "new database" o
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
-from time import perf_counter
 
-from rounds import Race, interleaved, publish
+from rounds import Race, interleaved, process, publish
 
 PROJECT = Path(__file__).resolve().parents[1]
 TRAIN = str(PROJECT / "src" / "train.py")
@@ -33,17 +29,6 @@ client = mlflow.MlflowClient(sys.argv[1])
 assert client.get_experiment_by_name("initlab")
 """
 AIMS = {"imports and store": 1 / 1.35}  # so initlab may take 1.35 times as long
-
-
-def process(*arguments: str) -> float:
-    """Return the seconds from the start of a Python process to its end."""
-    # With this set Python would compile every module of every library anew, in every process.
-    variables = {key: os.environ[key] for key in os.environ if key != "PYTHONDONTWRITEBYTECODE"}
-    start = perf_counter()
-    subprocess.run(
-        [sys.executable, *arguments], check=True, env=variables, stdout=subprocess.DEVNULL
-    )
-    return perf_counter() - start
 
 
 def contenders(settings: list[str], folder: Path) -> dict[str, Callable[[], float]]:

@@ -4,33 +4,29 @@
 
 The sweep is the real command on all cores with a new store, from its start to its report. The
 script is benchmarks/plain.py, whose trials all cost the same: a few of them are run in each round,
-and their time is taken for 24, without that of its start. The floor is training alone: the 24
-trainings in this process, nothing recorded and nothing looked at, divided by the cores. "One by
-one" is the same sweep in one process.
+and their time is taken for 24, without that of its start. The floor is training alone, in this
+process, nothing recorded and nothing looked at, divided by the cores; one seed of each setting is
+trained, and its time taken for all of them. "One by one" is the same sweep in one process.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from time import perf_counter
 
-from rounds import Race, interleaved, publish  # before NumPy, for the sake of its kernels
+from rounds import Race, interleaved, process, publish  # before NumPy, for the sake of its kernels
 
 SRC = Path(__file__).resolve().parents[1] / "src"
 sys.path.insert(0, str(SRC))
 
 import plain
 from hydra import compose, initialize_config_dir
-from overhead import Blind, fit
-from threadpoolctl import threadpool_limits
+from overhead import blind, fit
 
 from initlab.config import PROJECT, build, register
 from initlab.job import Job
@@ -50,23 +46,18 @@ def sweep(scratch: Path, *settings: str) -> float:
     """Return the seconds of the command, with a store of its own."""
     folder = scratch / str(next(numbers))
     folder.mkdir()
-    start = perf_counter()
-    subprocess.run(
-        [sys.executable, SRC / "train.py", "-m", *SETTINGS, *settings,
-         *(f"{group}={','.join(options)}" for group, options in GRID.items()),
-         f"tracking.uri=sqlite:///{folder / 'mlflow.db'}", f"hydra.sweep.dir={folder / 'sweep'}"],
-        check=True, stdout=subprocess.DEVNULL,
+    return process(
+        SRC / "train.py", "-m", *SETTINGS, *settings,
+        *(f"{group}={','.join(options)}" for group, options in GRID.items()),
+        f"tracking.uri=sqlite:///{folder / 'mlflow.db'}", f"hydra.sweep.dir={folder / 'sweep'}",
     )  # fmt: skip
-    return perf_counter() - start
 
 
 def script(scratch: Path, trials: int) -> float:
     """Return the seconds that the plain script would take for the grid."""
     store = f"sqlite:///{scratch / f'plain{next(numbers)}.db'}"
     command = [sys.executable, plain.__file__, store, str(trials)]
-    done = subprocess.run(
-        command, check=True, capture_output=True, text=True, cwd=scratch, env=os.environ
-    )
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=scratch)
     return float(done.stdout) * TRIALS / trials
 
 
@@ -77,10 +68,8 @@ def floor() -> float:
         for optimizer in GRID["optimizer"]:
             settings = [*SETTINGS, f"init={init}", f"optimizer={optimizer}"]
             composed = compose("config", settings, return_hydra_config=True)
-            config = build(composed)
-            config = replace(config, train=Blind(**vars(config.train)))
-            with threadpool_limits(config.train.threads):
-                seconds += fit(config, Job.of(composed, composed.hydra)) * len(GRID["seed"])
+            config, job = blind(build(composed)), Job.of(composed, composed.hydra)
+            seconds += fit(config, job) * len(GRID["seed"])
     return seconds / cores()
 
 
