@@ -28,11 +28,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 from hydra import compose, initialize_config_dir
 from threadpoolctl import threadpool_limits
 
-from initlab import figures, tracking  # noqa: F401  (imported before the clock starts)
-from initlab.config import PROJECT, Config, build, register
-from initlab.job import Job
-from initlab.training import Training
-from initlab.trial import load, prepare, train
+from initlab import figures  # noqa: F401  (imported before the clock starts)
+from initlab.config import PROJECT, register
+from initlab.nn.preparation import prepare
+from initlab.nn.training import Training
+from initlab.run import RunSpec, train
+from initlab.tracking import tracker  # noqa: F401  (imported before the clock starts)
 
 SHORT = ["data=mnist", "train.steps=1000"]
 LONG = ["data=mnist", "train.steps=10000"]
@@ -48,36 +49,37 @@ class Blind(Training):
         return set()
 
 
-def run(config: Config, job: Job) -> float:
+def run(spec: RunSpec) -> float:
     """Return the seconds of a run with all that is recorded of it."""
     start = perf_counter()
     with contextlib.redirect_stdout(io.StringIO()):
-        train(config, job)
+        train(spec)
     return perf_counter() - start
 
 
-def fit(config: Config, job: Job) -> float:
+def fit(spec: RunSpec) -> float:
     """Return the seconds of its training alone."""
-    with threadpool_limits(config.train.threads, user_api="blas"):
-        work = prepare(config, job, load(config, job))
+    with threadpool_limits(spec.config.train.threads, user_api="blas"):
+        prepared = prepare(spec.config, spec.data)
         start = perf_counter()
-        for _ in work.steps:
+        for _ in prepared.steps:
             pass
         return perf_counter() - start
 
 
-def blind(config: Config) -> Config:
-    """Return the same config with nothing looked at."""
-    return replace(config, train=Blind(**vars(config.train)))
+def blind(spec: RunSpec) -> RunSpec:
+    """Return the same run with nothing looked at."""
+    train = Blind(**vars(spec.config.train))
+    return replace(spec, config=replace(spec.config, train=train))
 
 
 def looking(settings: list[str], rounds: int) -> Iterator[Race]:
     """Yield a run with and without the cost of looking, and its training likewise."""
-    with job_of(settings) as (config, job):
+    with spec_of(settings) as spec:
         contenders = {
-            "a run": lambda: run(config, job),
-            "fit": lambda: fit(config, job),
-            "fit, blind": lambda: fit(blind(config), job),
+            "a run": lambda: run(spec),
+            "fit": lambda: fit(spec),
+            "fit, blind": lambda: fit(blind(spec)),
         }
         interleaved(contenders, 1)  # opens the database and the fonts
         times = interleaved(contenders, rounds)
@@ -94,26 +96,29 @@ def looking(settings: list[str], rounds: int) -> Iterator[Race]:
 
 def recording(settings: list[str], rounds: int) -> Iterator[Race]:
     """Yield a run with a store and without one."""
-    with job_of(settings) as (config, job):
-        plain = replace(config, tracking=replace(config.tracking, enabled=False))
+    with spec_of(settings) as spec:
+        config = spec.config
+        plain = replace(
+            spec, config=replace(config, tracking=replace(config.tracking, enabled=False))
+        )
         contenders = {
-            "initlab": lambda: run(config, job),
-            "without a store": lambda: run(plain, job),
+            "initlab": lambda: run(spec),
+            "without a store": lambda: run(plain),
         }
-        short = replace(config, train=replace(config.train, steps=1))
-        run(short, job)  # opens the database and the fonts
+        short = replace(spec, config=replace(config, train=replace(config.train, steps=1)))
+        run(short)  # opens the database and the fonts
         times = interleaved(contenders, rounds)
     yield Race(f"a run: {' '.join(settings)}", times, aims={"without a store": 1 / 1.08})
 
 
 @contextlib.contextmanager
-def job_of(settings: list[str]) -> Iterator[tuple[Config, Job]]:
+def spec_of(settings: list[str]) -> Iterator[RunSpec]:
     """Compose a run whose store, a new SQLite database, and folder are gone afterwards."""
     with tempfile.TemporaryDirectory() as scratch:
         store = f"tracking.uri=sqlite:///{scratch}/mlflow.db"
         composed = compose("config", [*settings, store], return_hydra_config=True)
-        job = Job.of(composed, composed.hydra)
-        yield build(composed), replace(job, name="benchmark", folder=Path(scratch))
+        spec = RunSpec.of(composed, composed.hydra)
+        yield replace(spec, name="benchmark", folder=Path(scratch))
 
 
 def main() -> None:

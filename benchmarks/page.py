@@ -30,8 +30,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from initlab.charts.styles import DIM, GREY
 from initlab.figures import BLUE, INK
+from initlab.report.charts.styles import DIM, GREY
 
 PAGE = ROOT / "docs" / "performance.md"
 BLOCK = re.compile(r"(<!-- races: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -24,11 +24,11 @@ from scipy import stats
 SRC = Path(__file__).resolve().parents[1] / "src"
 sys.path.insert(0, str(SRC))
 
-from initlab import activations, initializers, optimizers, schedules
-from initlab.config import named, options
-from initlab.layers import BatchNorm, Dropout
-from initlab.losses import SoftmaxCrossEntropy
-from initlab.models import MLP
+from initlab.config import load_option, options
+from initlab.nn import activations, initializers, optimizers, schedules
+from initlab.nn.layers import BatchNorm, Dropout
+from initlab.nn.losses import SoftmaxCrossEntropy
+from initlab.nn.models import MLP
 
 STEPS = 50
 EXACT = 1e-10
@@ -96,7 +96,7 @@ def optimizer_rows() -> Iterator[Row]:
         name, settings = OPTIMIZERS[option]
         worst = 0.0
         for factor in (1, 10):
-            ours: optimizers.Optimizer = named("optimizer", option)
+            ours: optimizers.Optimizer = load_option("optimizer", option)
             w = start.copy()
             ours.start(w)
             theirs = torch.nn.Parameter(torch.tensor(start))
@@ -129,7 +129,7 @@ def schedule_rows() -> Iterator[Row]:
     }
     for option in options("schedule"):
         name, make = table[option]
-        ours: schedules.Schedule = named("schedule", option)
+        ours: schedules.Schedule = load_option("schedule", option)
         optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.3)
         scheduler, worst = make(optimizer), 0.0
         for step in range(STEPS):
@@ -249,7 +249,7 @@ def init_rows() -> Iterator[Row]:
     """The largest distance between the distributions of two samples, over two shapes."""
     torch.manual_seed(0)
     for option in options("init"):
-        ours: initializers.Initializer = named("init", option)
+        ours: initializers.Initializer = load_option("init", option)
         if INITS[option] is None:
             yield Row("init", option, "none")
             continue
@@ -318,7 +318,7 @@ def network_rows() -> Iterator[Row]:
     x, labels = rng.normal(size=(32, 20)), rng.integers(10, size=32)
     model = MLP([30, 30], batch_norm=True)
     network = model.build(20, 10, activations.Gelu(), 32, np.float64)
-    network.initialize(named("init", "he"), rng)
+    network.initialize(load_option("init", "he"), rng)
     layers: list[torch.nn.Module] = []
     for fan_in, fan_out in ((20, 30), (30, 30)):
         layers += [torch.nn.Linear(fan_in, fan_out), torch.nn.BatchNorm1d(fan_out)]

@@ -143,12 +143,12 @@ def main():
     import mlflow
 
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
-    from initlab.config import named  # where the data lie is initlab's to know
+    from initlab.config import load_option  # where the data lie is initlab's to know
 
     matplotlib.use("Agg")
     mlflow.set_tracking_uri(sys.argv[1])
     mlflow.set_experiment("plain")
-    data = named("data", "mnist").load(np.random.default_rng(0))
+    data = load_option("data", "mnist").load(np.random.default_rng(0))
     arrays = []
     for samples in (data.train, data.test):
         arrays += [samples.x * samples.scale, np.eye(data.classes)[samples.labels]]

@@ -45,15 +45,17 @@ from hydra.types import RunMode
 from threadpoolctl import threadpool_limits
 
 import compare
-from initlab import figures, sweep, views  # noqa: F401  (imported before the clock starts)
-from initlab.comparison import Comparison
-from initlab.composer import Composer
+from initlab import figures  # noqa: F401  (imported before the clock starts)
 from initlab.config import PROJECT, register
-from initlab.grid import Trial, check, compared, found
-from initlab.job import Job
-from initlab.store import open_store
-from initlab.summary import summarize
-from initlab.trial import attempt, load, prepare
+from initlab.nn.preparation import prepare
+from initlab.report.comparison import Comparison
+from initlab.report.publish import summarize
+from initlab.run import attempt
+from initlab.sweep import execute as sweep
+from initlab.sweep.compose import Composer
+from initlab.sweep.plan import State, TrialPlan, check, look_up, look_up_one
+from initlab.tracking import chart_view as views
+from initlab.tracking.store import open_store
 
 GRID = ["init=xavier,he,std001,lecun,orthogonal", "seed=0,1,2,3,4"]
 GRID_TRIALS = 25
@@ -314,7 +316,7 @@ class Site:
         self.trials = self.sweeps = 0
         self.children: list[Child] = []
 
-    def checked(self, *settings: str) -> Trial:
+    def checked(self, *settings: str) -> TrialPlan:
         """Compose and check a trial."""
         return check("", [*self.fixed, *settings], self.compose)
 
@@ -323,14 +325,14 @@ class Site:
         self.trials += 1
         start = perf_counter()
         trial = self.checked(f"seed={1000 + self.trials}", *settings)
-        assert found(self.store, trial.fingerprint) == ("new", "")
-        job = Job.of(trial.composed, trial.composed.hydra)
-        result = attempt(trial.config, replace(job, folder=self.folder / str(self.trials)))
+        assert look_up_one(self.store, trial.spec.fingerprint) == (State.NEW, "")
+        spec = replace(trial.spec, folder=self.folder / str(self.trials))
+        result = attempt(spec)
         whole = perf_counter() - start
         assert result.outcome == "finished", result.reason
-        work = prepare(trial.config, job, load(trial.config, job))
+        prepared = prepare(spec.config, spec.data)
         start = perf_counter()
-        for _ in work.steps:
+        for _ in prepared.steps:
             pass
         return whole - (perf_counter() - start)
 
@@ -342,7 +344,7 @@ class Site:
         """Open the store, look the trials of a grid up, and claim a folder."""
         start = perf_counter()
         store = sweep.open_for(self.new[0].config)
-        assert all(trial.state == "new" for trial in compared(self.new, store))
+        assert all(trial.state == State.NEW for trial in look_up(self.new, store))
         sweep.claim(self.folder / "claimed", self.multirun, store)
         return perf_counter() - start
 

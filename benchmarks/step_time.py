@@ -35,10 +35,10 @@ from threadpoolctl import threadpool_limits
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from initlab.config import named
-from initlab.data import Data
-from initlab.models import MLP
-from initlab.training import Training, fit
+from initlab.config import load_option
+from initlab.data.datasets import Data
+from initlab.nn.models import MLP
+from initlab.nn.training import Training, fit
 
 RATES = {"sgd": 0.1, "adam": 0.001}
 NEVER = 10**12
@@ -105,10 +105,13 @@ class Initlab(Contender):
         case, data = self.case, self.data
         rng = np.random.default_rng(0)
         model = MLP(list(case.sizes[1:-1]))
-        activation = named("activation", "relu")
+        activation = load_option("activation", "relu")
         network = model.build(data.features, data.classes, activation, case.batch, np.float32)
-        network.initialize(named("init", "he"), rng)
-        optimizer, schedule = named("optimizer", self.optimizer), named("schedule", "constant")
+        network.initialize(load_option("init", "he"), rng)
+        optimizer, schedule = (
+            load_option("optimizer", self.optimizer),
+            load_option("schedule", "constant"),
+        )
         optimizer.lr = self.lr
         training = Training(NEVER, case.batch, eval_every=NEVER, snapshots=[])
         self.run = fit(network, optimizer, schedule, data, training, rng)
@@ -294,7 +297,7 @@ def block(contender: Contender, seconds: float) -> Callable[[], float]:
 def races(rounds: int, seconds: float) -> Iterator[Race]:
     """Yield what each case and optimiser gives."""
     for case in CASES:
-        data = named("data", case.data).load(np.random.default_rng(0))
+        data = load_option("data", case.data).load(np.random.default_rng(0))
         for optimizer in RATES:
             contenders = {
                 name: block(kind(case, data, optimizer), seconds)

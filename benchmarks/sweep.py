@@ -28,9 +28,9 @@ import plain
 from hydra import compose, initialize_config_dir
 from overhead import blind, fit
 
-from initlab.config import PROJECT, build, register
-from initlab.job import Job
-from initlab.pool import cores
+from initlab.config import PROJECT, register
+from initlab.run import RunSpec
+from initlab.sweep.pool import cores
 
 SETTINGS = ["data=mnist", f"train.steps={plain.STEPS}", f"train.batch_size={plain.BATCH}"]
 GRID = {
@@ -68,8 +68,8 @@ def floor() -> float:
         for optimizer in GRID["optimizer"]:
             settings = [*SETTINGS, f"init={init}", f"optimizer={optimizer}"]
             composed = compose("config", settings, return_hydra_config=True)
-            config, job = blind(build(composed)), Job.of(composed, composed.hydra)
-            seconds += fit(config, job) * len(GRID["seed"])
+            spec = blind(RunSpec.of(composed, composed.hydra))
+            seconds += fit(spec) * len(GRID["seed"])
     return seconds / cores()
 
 

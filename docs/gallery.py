@@ -29,12 +29,13 @@ from tempfile import TemporaryDirectory
 
 import psutil
 from mlflow import MlflowClient
+from rich.text import Text
 
-from initlab import charts, console
-from initlab.claims import findings
-from initlab.comparison import Comparison
 from initlab.config import PROJECT, options
-from initlab.runs import experiment_of, of_sweep, read
+from initlab.report import charts, table
+from initlab.report.claims import findings
+from initlab.report.comparison import Comparison
+from initlab.tracking.runs import experiment_of, of_sweep, read
 
 PAGES = PROJECT / "docs" / "experiments"
 BLOCK = re.compile(r"(<!-- run: (.+?); pictures: (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -176,7 +177,7 @@ def picture(chart: charts.Chart, stem: str) -> list[str]:
 def results(comparison: Comparison) -> list[str]:
     """Return the table of the settings, best first, as Markdown; a long one is folded."""
     ranked = comparison.ranked[:MOST_SHOWN]
-    columns = console.result_columns(comparison, ranked, merged=False)
+    columns = table.result_columns(comparison, ranked, merged=False)
     columns.pop("seconds", None)
     rows = [" ".join(each.split()) for each in map(" | ".join, cells(columns))]
     lines = [f"| {row} |" for row in rows]
@@ -192,9 +193,9 @@ def results(comparison: Comparison) -> list[str]:
     return [f"<details><summary>{title}</summary>", "", *lines, "", "</details>", "", *note]
 
 
-def cells(columns: dict[str, list[console.Text]]) -> list[list[str]]:
+def cells(columns: dict[str, list[Text]]) -> list[list[str]]:
     """Return the rows of a table, its titles and the line below them first."""
-    rule = ["--:" if console.numeric(title) else ":--" for title in columns]
+    rule = ["--:" if table.numeric(title) else ":--" for title in columns]
     rows = zip(*([cell.plain for cell in column] for column in columns.values()))
     return [[*columns], rule, *map(list, rows)]
 
@@ -202,7 +203,7 @@ def cells(columns: dict[str, list[console.Text]]) -> list[list[str]]:
 def notes(comparison: Comparison) -> list[str]:
     """Return what one must know to read the table."""
     seeds = max(len(setting.runs) for setting in comparison.settings)
-    said = console.layers_told(comparison)
+    said = table.layers_told(comparison)
     if seeds > 1:
         said.append(f"Mean{'' if said else ' ± standard deviation'} over {seeds} seeds.")
     if any("train/loss" in run.curves for run in comparison.runs):

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, NoReturn
 
 from initlab import console
 from initlab.checks import UserError
-from initlab.claims import findings
-from initlab.comparison import Comparison
 from initlab.config import PROJECT, Tracking
-from initlab.runs import experiment_of, matching, named, read
+from initlab.report.claims import findings
+from initlab.report.comparison import Comparison
+from initlab.report.table import print_findings, print_results
+from initlab.tracking.runs import experiment_of, matching, named, read
 
 if TYPE_CHECKING:  # MLflow takes a second to import
     from mlflow import MlflowClient
@@ -65,7 +66,7 @@ def parser() -> Parser:
 
 def compare(options: argparse.Namespace) -> None:
     """Print the table of the runs that are asked for and write their report."""
-    from initlab.store import reading
+    from initlab.tracking.store import reading
 
     if bool(options.ids) == (options.filter is not None):
         raise UserError(
@@ -75,8 +76,8 @@ def compare(options: argparse.Namespace) -> None:
     with reading(options.uri, PROJECT) as client, console.out.status("reading"):
         run_ids, title, folder, experiment = chosen(client, options)
         comparison = Comparison(read(client, run_ids), experiment)
-    console.results(comparison)
-    console.findings(findings(comparison))
+    print_results(comparison)
+    print_findings(findings(comparison))
     with console.out.status("drawing"):
         write(comparison, options.output or folder, title)
 
@@ -104,7 +105,7 @@ def chosen(client: MlflowClient, options: argparse.Namespace) -> tuple[list[str]
 
 def write(comparison: Comparison, folder: Path, title: str) -> None:
     """Write the report into a folder and say where it is."""
-    from initlab import report  # Matplotlib takes time to import
+    from initlab.report import page as report  # Matplotlib takes time to import
 
     try:
         folder.mkdir(parents=True, exist_ok=True)

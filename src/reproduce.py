@@ -6,25 +6,26 @@ import argparse
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 from threadpoolctl import threadpool_limits
 
-from initlab import console, provenance
+from initlab import console
 from initlab.checks import UserError
 from initlab.config import PROJECT, ConfigError, register, restore
-from initlab.job import Job
-from initlab.trial import load, prepare
+from initlab.nn.preparation import prepare
+from initlab.run import RunSpec
+from initlab.tracking import provenance
+from initlab.tracking.names import Status, Tag
 
 if TYPE_CHECKING:  # MLflow takes a second to import
-    from initlab.reproduction import Finding, Recorded
+    from initlab.reproduction import Recorded, Reproduction
 
-UNFINISHED = {
-    "FAILED": "before the run failed",
-    "KILLED": "before the run was killed",
-    "RUNNING": "as yet: the run is not at its end",
+UNFINISHED: dict[str, str] = {
+    Status.FAILED: "before the run failed",
+    Status.KILLED: "before the run was killed",
+    Status.RUNNING: "as yet: the run is not at its end",
 }
 
 
@@ -53,36 +54,35 @@ def reproduce(run_id: str, uri: str | None = None) -> bool:
     with console.out.status("reading"):
         recorded = fetch(uri, run_id, PROJECT)
     try:
-        config, plain = restore(recorded.choices, recorded.config)
+        config, values = restore(recorded.choices, recorded.config)
     except ConfigError as error:
         raise ConfigError(f"run {run_id} cannot be run again: {error}") from error
-    job = Job(recorded.name, recorded.choices, plain, Path(), None)
     changed = changes(recorded.tags, provenance.tags(PROJECT))
     with threadpool_limits(config.train.threads, user_api="blas"):
-        data = load(config, job)
-        refuse_other_data(recorded.tags, data)
-        work = prepare(config, job, data)
+        spec = RunSpec.restored(recorded.name, config, recorded.choices, values)
+        refuse_other_data(recorded.tags, spec.data)
+        prepared = prepare(config, spec.data)
         console.heading(f"run {run_id}: {recorded.name}")
-        say([*changed, *contradictions(recorded.params, config, job.settings)])
-        finding = compare(recorded.numbers, console.watch(work.steps, config.train.steps))
-    say([str(finding), *remarks(recorded, finding, config.train.steps)])
-    if not finding.identical:
-        if data and "version.data" not in recorded.tags:
+        say([*changed, *contradictions(recorded.params, spec)])
+        found = compare(recorded.numbers, console.watch(prepared.steps, config.train.steps))
+    say([str(found), *remarks(recorded, found, config.train.steps)])
+    if not found.identical:
+        if spec.data and Tag.DATA not in recorded.tags:
             say(["Whether the data were the same was not recorded."])
         if not changed:
             say(["No version has changed since; another processor may round in another way."])
-    return finding.identical
+    return found.identical
 
 
-def remarks(recorded: Recorded, finding: Finding, steps: int) -> Iterable[str]:
+def remarks(recorded: Recorded, found: Reproduction, steps: int) -> Iterable[str]:
     """Yield what could not be compared."""
     if recorded.status in UNFINISHED:
         last = max(step for step, _ in recorded.numbers)
         end = f"up to step {last:,} of {steps:,}"
         yield f"That is all that was recorded, {end}, {UNFINISHED[recorded.status]}."
-    elif finding.added:
-        names = ", ".join(finding.added)
-        yield f"{finding.added.total():,} numbers came out that were not recorded: {names}"
+    elif found.added:
+        names = ", ".join(found.added)
+        yield f"{found.added.total():,} numbers came out that were not recorded: {names}"
 
 
 def say(lines: Iterable[str]) -> None:

@@ -20,9 +20,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from initlab import console
 from initlab.checks import UserError
-from initlab.config import PROJECT, ConfigError, build, explain, register
-from initlab.job import Job
-from initlab.trial import Result, attempt, train
+from initlab.config import PROJECT, ConfigError, explain, register
+from initlab.run import Result, RunSpec, attempt, train
 
 
 def terminate(number: int, frame: FrameType | None) -> NoReturn:
@@ -36,13 +35,12 @@ def main(composed: DictConfig) -> Result:
     hydra_config = HydraConfig.get()
     swept = hydra_config.mode == RunMode.MULTIRUN
     try:
-        config = build(composed)
-        job = Job.of(composed, hydra_config)
-        if config.sweep.dry_run and not swept:
+        spec = RunSpec.of(composed, hydra_config)
+        if spec.config.sweep.dry_run and not swept:
             raise ConfigError("sweep.dry_run=true is for sweeps: add -m")
-        if job.experiment and not swept:
-            console.out.print(f"one run of {job.experiment}; -m runs all of it", style="dim")
-        return attempt(config, job) if swept else train(config, job)
+        if spec.experiment and not swept:
+            console.out.print(f"one run of {spec.experiment}; -m runs all of it", style="dim")
+        return attempt(spec) if swept else train(spec)
     except Exception as error:
         if swept:
             raise

@@ -103,7 +103,7 @@ def own_cache_and_one_thread(tmp_path_factory):
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory):
     """Return a database that MLflow has set up, which takes it a second or two."""
-    from initlab.store import open_store
+    from initlab.tracking.store import open_store
 
     folder = tmp_path_factory.mktemp("store")
     with pytest.MonkeyPatch.context() as patch:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from initlab.activations import (
+from initlab.config import SCHEMAS
+from initlab.nn.activations import (
     Activation,
     Elu,
     Gelu,
@@ -19,7 +20,6 @@ from initlab.activations import (
     Softsign,
     Tanh,
 )
-from initlab.config import SCHEMAS
 
 DEFAULTS = [cls() for cls in Activation.__subclasses__()]
 VARIANTS = [LeakyRelu(0.2), Elu(0.5), Elu(2.0), Gelu("tanh"), Softplus(3.0)]

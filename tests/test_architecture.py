@@ -3,6 +3,7 @@
 import ast
 import re
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -10,68 +11,42 @@ import pytest
 PROJECT = Path(__file__).parents[1]
 SRC = PROJECT / "src"
 MODULES = {
-    ".".join(path.relative_to(SRC).with_suffix("").parts): path for path in SRC.rglob("*.py")
+    ".".join(path.relative_to(SRC).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in SRC.rglob("*.py")
 }
 
-NUMERICS = {
-    "checks",
-    "arrays",
-    "initializers",
-    "activations",
-    "layers",
-    "losses",
-    "network",
-    "models",
-    "quadratic",
-    "schedules",
-    "optimizers",
-    "batches",
-    "training",
-    "diagnostics",
-    "verdict",
+# Each part may import the parts above it and, beside the standard library, the packages named.
+PARTS = {
+    "initlab": "",
+    "initlab.checks": "",
+    "initlab.process": "psutil",
+    "initlab.data": "numpy platformdirs pooch sklearn",
+    "initlab.nn": "numpy scipy",
+    "initlab.config": "hydra omegaconf yaml",
+    "initlab.figures": "numpy matplotlib PIL",
+    "initlab.tracking": "numpy mlflow sqlalchemy PIL",
+    "initlab.console": "rich",
+    "initlab.run": "threadpoolctl",
+    "initlab.reproduction": "mlflow",
+    "initlab.report": "numpy matplotlib PIL rich jinja2",
+    "initlab.sweep": "hydra omegaconf rich joblib cloudpickle mlflow sqlalchemy",
+    "initlab.search": "hydra omegaconf numpy optuna",
+    "hydra_plugins": "hydra omegaconf",
+    "train": "hydra omegaconf",
+    "compare": "mlflow",
+    "reproduce": "rich threadpoolctl",
 }
-HYDRA = {
-    "train",
-    "initlab.composer",
-    "initlab.config",
-    "initlab.grid",
-    "initlab.job",
-    "initlab.launch",
-    "initlab.search",
-    "initlab.space",
-    "initlab.sweep",
-    "hydra_plugins.*",
-}
-# package → the modules that alone may import it, anywhere in their source
-OWNERS = {
-    "matplotlib": {"initlab.figures", "initlab.charts.*"},
-    "mlflow": {
-        "initlab.store",
-        "initlab.tracking",
-        "initlab.preload",
-        "initlab.runs",
-        "initlab.reproduction",
-        "compare",
-    },
-    "hydra": HYDRA,
-    "omegaconf": HYDRA,
-    "optuna": {"initlab.journal", "initlab.reporter", "initlab.study"},
-    "sklearn": {"initlab.data"},
-    "platformdirs": {"initlab.cache"},
-    "pooch": {"initlab.idx"},
-    "scipy": {"initlab.activations"},
-}
-# What a module of the numerics may import beside NumPy: gelu needs the normal distribution.
-BESIDE_NUMPY = {"activations": {"scipy"}}
+# What is slow to import, and not needed by every run, is imported where it is used.
+LATER = {"scipy", "platformdirs", "pooch", "sklearn", "psutil", "joblib"}
 # What numpy.random offers besides draws from its global generator.
-OWN_GENERATORS = {
-    "BitGenerator",
-    "Generator",
-    "PCG64",
-    "RandomState",
-    "SeedSequence",
-    "default_rng",
-}
+OWN_GENERATORS = {"Generator", "RandomState", "SeedSequence", "default_rng"}
+# What draws from a generator, or splits one.
+DRAWS = {"spawn", "default_rng", "RandomState", "standard_normal", "normal", "uniform", "integers",
+         "permutation", "choice", "shuffle", "random"}  # fmt: skip
+
+
+def parse(module):
+    return ast.parse(MODULES[module].read_text(encoding="utf-8"))
 
 
 def imports(tree):
@@ -96,48 +71,48 @@ def at_module_level(tree):
     return Hollow().visit(tree)
 
 
-def parse(module):
-    return ast.parse(MODULES[module].read_text(encoding="utf-8"))
+def longest(name, names):
+    """The longest of some dotted names that a dotted name is, or lies below."""
+    return max((each for each in names if f"{name}.".startswith(f"{each}.")), key=len, default="")
 
 
-def package(name):
-    return name.partition(".")[0]
+def own(module):
+    """The modules of the project that a module imports."""
+    found = {longest(name, MODULES) for name in imports(parse(module))}
+    return found - {"", module}
 
 
 def foreign(names):
-    """The imported packages that are not of the standard library."""
-    return {package(name) for name in names} - sys.stdlib_module_names
+    """The imported packages that are neither the project's nor of the standard library."""
+    roots = {name.partition(".")[0] for name in names}
+    return roots - sys.stdlib_module_names - {name.partition(".")[0] for name in MODULES}
 
 
-@pytest.mark.parametrize("name", sorted(NUMERICS))
-def test_numerics_import_numpy_and_each_other_alone(name):
-    names = [*imports(parse(f"initlab.{name}"))]
-    assert foreign(names) <= {"numpy", "initlab"} | BESIDE_NUMPY.get(name, set())
-    own = {dotted.split(".")[1] for dotted in names if package(dotted) == "initlab"}
-    assert own <= NUMERICS | {"data"}
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_a_part_imports_the_parts_above_it_and_the_packages_of_its_line(module):
+    part = longest(module, PARTS)
+    assert part, "the table has no line for it"
+    assert foreign(imports(parse(module))) <= {*PARTS[part].split()}
+    order = [*PARTS]
+    assert {longest(name, PARTS) for name in own(module)} <= {*order[: order.index(part) + 1]}
 
 
-def test_scipy_is_imported_when_it_is_needed_and_not_at_start_up():
-    for module in MODULES:
-        assert "scipy" not in map(package, imports(at_module_level(parse(module))))
+@pytest.mark.parametrize("part", PARTS)
+def test_every_package_of_a_line_is_imported(part):
+    modules = [module for module in MODULES if longest(module, PARTS) == part]
+    used = {name for module in modules for name in foreign(imports(parse(module)))}
+    assert modules
+    assert used == {*PARTS[part].split()}
 
 
-@pytest.mark.parametrize("name", ["data", "idx", "cache"])
-def test_reading_data_imports_numpy_alone_until_it_is_needed(name):
-    names = [*imports(at_module_level(parse(f"initlab.{name}")))]
-    assert foreign(names) <= {"numpy", "initlab"}
-    own = {dotted.split(".")[1] for dotted in names if package(dotted) == "initlab"}
-    assert own <= {"checks", "arrays", "idx", "cache"}
+def test_no_module_imports_itself_in_a_circle():
+    faces = {module for module, path in MODULES.items() if path.name == "__init__.py"}
+    TopologicalSorter({module: own(module) - faces for module in {*MODULES} - faces}).prepare()
 
 
-@pytest.mark.parametrize(("library", "owners"), OWNERS.items(), ids=OWNERS)
-def test_each_library_is_imported_by_its_owners_alone(library, owners):
-    users = {module for module in MODULES if library in map(package, imports(parse(module)))}
-    strangers = {
-        module for module in users if not {module, f"{module.rpartition('.')[0]}.*"} & owners
-    }
-    assert users, "the table names a library that nobody imports"
-    assert not strangers
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_what_is_slow_is_imported_where_it_is_used(module):
+    assert not foreign(imports(at_module_level(parse(module)))) & LATER
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
@@ -149,7 +124,16 @@ def test_randomness_is_an_argument(module):
             drawn.add(ast.unparse(node).replace("np.", "numpy.", 1))
     used = {name.split(".")[2] for name in drawn if re.fullmatch(r"numpy\.random\.\w+", name)}
     assert used <= OWN_GENERATORS
-    assert "random" not in map(package, imports(tree))
+    assert "random" not in {name.partition(".")[0] for name in imports(tree)}
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_only_what_the_fingerprint_covers_draws(module):
+    if longest(module, PARTS) in ("initlab.data", "initlab.nn"):
+        return
+    calls = [node.func for node in ast.walk(parse(module)) if isinstance(node, ast.Call)]
+    names = {call.attr for call in calls if isinstance(call, ast.Attribute)}
+    assert not names & DRAWS
 
 
 def test_config_is_data_and_names_no_code():

@@ -3,8 +3,8 @@ import itertools
 import numpy as np
 import pytest
 
-from initlab.batches import BATCHING, Rows, fixed, random, shuffle
-from initlab.data import Samples
+from initlab.data.batches import BATCHING, Rows, fixed, random, shuffle
+from initlab.data.datasets import Samples
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 

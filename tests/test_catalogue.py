@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from initlab.config import GROUPS, PROJECT, named, options, register
+from initlab.config import GROUPS, PROJECT, load_option, options, register
 
 CATALOGUE = PROJECT / "docs" / "catalogue.md"
 README = PROJECT / "README.md"
@@ -116,7 +116,7 @@ def test_the_gains_shown_are_those_of_the_code():
     shown = dict(zip(gains.column("activation"), gains.column("gain")))
     assert {name.strip("`") for name in shown} == {*options("activation")}
     for name, gain in shown.items():
-        assert gain == f"{named('activation', name.strip('`')).gain():.4f}"
+        assert gain == f"{load_option('activation', name.strip('`')).gain():.4f}"
 
 
 @pytest.mark.parametrize("group", GROUPS)

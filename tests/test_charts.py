@@ -12,15 +12,17 @@ from matplotlib.quiver import Quiver
 from matplotlib.text import Text
 from PIL import Image
 
-from initlab import charts, figures
-from initlab.charts.courses import Course
-from initlab.charts.heat_maps import MOST_COLUMNS, shades
-from initlab.charts.keys import shortened
-from initlab.charts.layers import hidden
-from initlab.charts.sheets import DPI
-from initlab.charts.styles import DASHES, GREY, PALETTE, legend
-from initlab.charts.words import length, wrapped
-from initlab.comparison import Comparison, Curve, Run
+from initlab import figures
+from initlab.report import charts
+from initlab.report.charts.courses import Course
+from initlab.report.charts.heat_maps import MOST_COLUMNS, shades
+from initlab.report.charts.keys import shortened
+from initlab.report.charts.layers import hidden
+from initlab.report.charts.sheets import DPI
+from initlab.report.charts.styles import DASHES, GREY, PALETTE, legend
+from initlab.report.charts.words import length, wrapped
+from initlab.report.comparison import Comparison
+from initlab.tracking.runs import Curve, Run
 
 
 def run(name, loss=None, accuracy=None, outcome="finished", metric="train/loss", **options):
@@ -143,7 +145,7 @@ def test_a_noisy_loss_is_a_running_mean_which_is_told():
     chart = drawn(run("init=he", 5 + noise))["loss"]
     (line,) = lines(chart).values()
     x, y = line.get_data()
-    assert (x[0], x[-1]) == (9.5, 989.5)
+    assert (x[0], x[-1]) == pytest.approx((9.5, 989.5))
     assert y[0] == pytest.approx(5 + noise[:20].mean())
     assert "20 steps" in chart.caption
     assert "Running mean" not in drawn(run("init=he", noise[:60]))["loss"].caption

@@ -16,12 +16,14 @@ from mlflow.exceptions import MlflowException
 from rich.console import Console
 
 import compare
-import initlab
+import initlab.report
 from initlab import console
-from initlab.comparison import Comparison, Curve, Run
 from initlab.config import PROJECT
-from initlab.findings import Finding
-from initlab.store import open_store
+from initlab.report.comparison import Comparison
+from initlab.report.findings import Finding
+from initlab.report.table import print_findings, print_results
+from initlab.tracking.runs import Curve, Run
+from initlab.tracking.store import open_store
 
 
 def ran(name, outcome="finished", verdict="healthy", accuracy=None, loss=None, **options):
@@ -41,7 +43,7 @@ def printed(monkeypatch):
         file = io.StringIO()
         made = Console(file=file, width=width, highlight=False, **options)
         monkeypatch.setattr(console, "out", made)
-        console.results(Comparison(runs))
+        print_results(Comparison(runs))
         text = [line.rstrip() for line in file.getvalue().splitlines()]
         assert max(map(len, text)) <= width
         return text
@@ -119,7 +121,7 @@ def test_findings_are_told_with_what_was_measured(printed, monkeypatch):
     file = console.out.file
     file.seek(0)
     file.truncate()
-    console.findings([Finding("It learns", True, "loss 0.1"), Finding("Fast", False, "slow")])
+    print_findings([Finding("It learns", True, "loss 0.1"), Finding("Fast", False, "slow")])
     lines = [line.strip() for line in file.getvalue().splitlines() if line.strip()]
     assert lines[1:] == ["holds     It learns", "loss 0.1", "not here  Fast", "slow"]
 
@@ -216,9 +218,9 @@ class Desk:
         self.folder = folder
         self.uri = f"sqlite:///{folder}/mlflow.db"
         self.reports = []
-        report = types.ModuleType("initlab.report")
-        report.write = self.write
-        monkeypatch.setattr(initlab, "report", report, raising=False)
+        page = types.ModuleType("initlab.report.page")
+        page.write = self.write
+        monkeypatch.setattr(initlab.report, "page", page, raising=False)
         monkeypatch.setattr(compare, "PROJECT", folder)
 
     def write(self, comparison, folder, title):

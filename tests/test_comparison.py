@@ -5,7 +5,15 @@ import math
 import numpy as np
 import pytest
 
-from initlab.comparison import Comparison, Curve, Run, Setting, Spread, natural, short, varying
+from initlab.report.comparison import (
+    Comparison,
+    Setting,
+    Spread,
+    natural,
+    short,
+    varying,
+)
+from initlab.tracking.runs import Curve, Run
 
 
 def made(name="", outcome="finished", accuracy=None, loss=None, **options):

@@ -300,17 +300,18 @@ REFUSED = {
     "_target_: os.system": ["_target_: a config is data and cannot name code"],
     "init: {_target_: os.system}": ["init._target_: a config is data"],
     "data: {x: [{_partial_: true}]}": ["data.x[0]._partial_: a config is data"],
-    "seed: !!python/object/apply:os.system [ls]": ["seed: the YAML tag '!!python/object/apply:os"],
-    "!!python/name:os.system x: 1": ["the YAML tag '!!python/name:os.system'"],
-    "seed: !mine 1": ["seed: the YAML tag '!mine'"],
-    "seed: 2020-01-01": ["seed: the YAML tag '!!timestamp'"],
-    "<<: {seed: 1}": ["the YAML tag '!!merge'"],
+    "seed: !!python/object/apply:os.system [ls]": ["line 1: a tag (!) is refused"],
+    "\n!!python/name:os.system x: 1": ["line 2: a tag (!) is refused"],
+    "seed: !mine 1": ["line 1: a tag (!) is refused"],
+    "%TAG ! tag:example,2000:\n---\nseed: 1": ["line 1: a directive (%) is refused"],
+    "seed: 2020-01-01": ["seed must be a plain value; got '2020-01-01'"],
+    "<<: {seed: 1}": ["line 1: a key must be a name"],
     "seed: ${oc.env:HOME}": ["seed: an interpolation", "'${oc.env:HOME}'"],
     "init: {mode: 'a${init.x}'}": ["init.mode: an interpolation"],
     "seed: ???": ["seed must be a plain value; got '???'"],
     'dtype: "\\e[2J"': ["dtype must be a plain value; got '\\x1b[2J'"],
-    "a: &a [1]\nb: *a": ["b: a YAML alias"],
-    "a: &a [*a]": ["a[0]: a YAML alias"],
+    "a: &a [1]": ["line 1: an anchor (&) is refused"],
+    "a: 1\nb: *a": ["line 2: an alias (*) is refused"],
     "seed: 1\nseed: 2": ["seed is set twice"],
     "1: 2": ["line 1: a key must be a name"],
     "[1]: 2": ["line 1: a key must be a name"],
@@ -326,8 +327,6 @@ REFUSED = {
     "optimizer: {lr: .inf}": ["optimizer.lr must be greater than 0; got inf"],
     "model: {output_init: ../he}": ["model.output_init=../he: there is no such option"],
     "seed: [1]": ["seed must be an integer; got [1]"],
-    "seed: !!bool maybe": ["a value cannot be read"],
-    "seed: !!int ''": ["a value cannot be read"],
     "seed: 1" + "0" * 5000: ["a value cannot be read", "4300 digits"],
     "seed: " + "[" * 5000: ["too deep"],
     "seed: " + "9:" * 500 + "9.5": ["a value cannot be read"],
@@ -351,7 +350,7 @@ def test_a_recorded_config_that_is_more_than_values_is_refused_and_its_key_is_na
 
 def test_aliases_that_would_be_a_billion_values_are_refused_at_once():
     lines = ["a0: &a0 [1, 1]", *(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 40))]
-    with pytest.raises(ConfigError, match=r"a1\[0\]: a YAML alias"):
+    with pytest.raises(ConfigError, match="an anchor"):
         restore(CHOSEN, "\n".join(lines))
 
 

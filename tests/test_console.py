@@ -7,10 +7,10 @@ import pytest
 from rich.console import Console
 
 from initlab import console
-from initlab.diagnostics import Snapshot
-from initlab.record import Record
-from initlab.training import Evaluation, Step
-from initlab.verdict import Verdict
+from initlab.nn.diagnostics import Snapshot
+from initlab.nn.training import Evaluation, Step
+from initlab.nn.verdict import Verdict
+from initlab.tracking.record import Record
 
 SNAPSHOT = Snapshot(
     step=1000,

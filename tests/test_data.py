@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from initlab import idx
-from initlab.config import named
-from initlab.data import DataError, Digits, Gaussian, IdxFiles
+from initlab.config import load_option
+from initlab.data import idx
+from initlab.data.datasets import DataError, Digits, Gaussian, IdxFiles
 
 NOBODY = "http://127.0.0.1:9/"  # the discard port, where nothing listens
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = idx.FILES
@@ -229,7 +229,7 @@ def test_a_bad_value_is_refused_where_it_is_made(make, message):
 
 
 def test_a_failed_download_says_which_files_to_put_where():
-    dataset = named("data", "mnist")
+    dataset = load_option("data", "mnist")
     dataset.mirrors = [NOBODY]
     message = refusal(dataset)
     assert f"{NOBODY}{TRAIN_IMAGES}" in message
@@ -239,7 +239,7 @@ def test_a_failed_download_says_which_files_to_put_where():
 
 
 def test_a_damaged_file_in_the_cache_is_to_be_deleted_and_downloaded_again():
-    dataset = named("data", "mnist")
+    dataset = load_option("data", "mnist")
     path = write_set(dataset.folder()) / TEST_LABELS
     path.write_bytes(path.read_bytes()[:-9])
     message = refusal(dataset)
@@ -384,7 +384,7 @@ def test_gaussian_inputs_are_drawn_from_the_generator_given():
     [("digits", Digits()), ("gaussian", Gaussian()), ("mnist", None), ("fashion_mnist", None)],
 )
 def test_each_yaml_file_makes_its_data_set(name, made):
-    dataset = named("data", name)
+    dataset = load_option("data", name)
     if made is None:
         assert (dataset.name, dataset.root, len(dataset.mirrors)) == (name, None, 2)
     else:
@@ -394,7 +394,7 @@ def test_each_yaml_file_makes_its_data_set(name, made):
 @published
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
 def test_the_hashes_in_conf_are_those_of_the_published_files(name):
-    for file, sha256 in named("data", name).sha256.items():
+    for file, sha256 in load_option("data", name).sha256.items():
         content = Path(PUBLISHED, name, file).read_bytes()
         assert hashlib.sha256(content).hexdigest() == sha256
 
@@ -405,7 +405,7 @@ def test_the_hashes_in_conf_are_those_of_the_published_files(name):
 )
 def test_the_published_sets_have_their_published_sizes(name, first, monkeypatch):
     monkeypatch.setenv("INITLAB_DATA", PUBLISHED)
-    data = load(named("data", name))
+    data = load(load_option("data", name))
     assert (data.train.x.shape, data.test.x.shape) == ((60000, 784), (10000, 784))
     assert (data.features, data.classes) == (784, 10)
     assert data.train.labels[:5].tolist() == first

@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from initlab.activations import Activation, Identity, LeakyRelu, Relu, Sigmoid, Tanh
-from initlab.data import Digits
-from initlab.diagnostics import (
+from initlab.data.datasets import Digits
+from initlab.nn.activations import Activation, Identity, LeakyRelu, Relu, Sigmoid, Tanh
+from initlab.nn.diagnostics import (
     LOG10_GRADIENT_EDGES,
     WEIGHT_EDGES,
     Probe,
@@ -15,9 +15,9 @@ from initlab.diagnostics import (
     norm,
     variation,
 )
-from initlab.initializers import Constant, Normal, VarianceScaling
-from initlab.losses import SoftmaxCrossEntropy
-from initlab.models import MLP, ResidualMLP
+from initlab.nn.initializers import Constant, Normal, VarianceScaling
+from initlab.nn.losses import SoftmaxCrossEntropy
+from initlab.nn.models import MLP, ResidualMLP
 
 EDGES = np.linspace(-1.0, 1.0, 21)
 B, FEATURES, CLASSES = 40, 5, 3

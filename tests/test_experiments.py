@@ -8,15 +8,15 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 import compare
-from initlab import runs
-from initlab.batches import BATCHING, Rows
-from initlab.claims import findings
-from initlab.comparison import Comparison
 from initlab.config import PROJECT, build, options
-from initlab.findings import accuracy, by_value, early, last, loss, mean, pick, reached
-from initlab.losses import SoftmaxCrossEntropy
-from initlab.training import fit
-from initlab.trial import streams
+from initlab.data.batches import BATCHING, Rows
+from initlab.nn.losses import SoftmaxCrossEntropy
+from initlab.nn.preparation import streams
+from initlab.nn.training import fit
+from initlab.report.claims import findings
+from initlab.report.comparison import Comparison
+from initlab.report.findings import accuracy, by_value, early, last, loss, mean, pick, reached
+from initlab.tracking import runs
 
 NETWORKS = [name for name in options("experiment") if name != "optimizer_paths"]
 SHORT = ("data=digits", "train.steps=20", "train.eval_every=10", "seed=0")
@@ -233,7 +233,7 @@ def losses_after_updates(name, *overrides):
     network.initialize(config.init, init, None, {})
     steps = fit(network, config.optimizer, config.schedule, data, train, order)
     again = BATCHING[train.batching](streams(config)[1], len(data.train), train.batch_size)
-    twin = network.sharing(train.batch_size, "evaluate")
+    twin = network.clone_for(train.batch_size, "evaluate")
     rows = Rows(data.train, train.batch_size, network.dtype)
     loss_of = SoftmaxCrossEntropy(train.batch_size, data.classes, network.dtype)
     found = []

@@ -81,9 +81,9 @@ def test_the_option_added_is_tested_at_once(project):
 def test_class_and_options_are_the_law_of_the_page(project):
     script = """
         import initlab
-        from initlab.config import SCHEMAS, named
+        from initlab.config import SCHEMAS, load_option as load
         print(initlab.__file__)
-        laws = SCHEMAS["init"]["Kumar"](), named("init", "kumar"), named("init", "kumar_sigmoid")
+        laws = SCHEMAS["init"]["Kumar"](), load("init", "kumar"), load("init", "kumar_sigmoid")
         print(*(law.exact_std(100, 7) for law in laws))
     """
     file, stds = run(project, "-c", re.sub("^ +", "", script, flags=re.MULTILINE)).splitlines()

@@ -11,11 +11,11 @@ from matplotlib.text import Text
 from PIL import Image
 
 from initlab import figures
-from initlab.activations import HardTanh, Identity, Relu, Tanh
-from initlab.diagnostics import Probe
-from initlab.initializers import Constant, Normal, VarianceScaling
-from initlab.models import MLP
-from initlab.training import Evaluation, Step
+from initlab.nn.activations import HardTanh, Identity, Relu, Tanh
+from initlab.nn.diagnostics import Probe
+from initlab.nn.initializers import Constant, Normal, VarianceScaling
+from initlab.nn.models import MLP
+from initlab.nn.training import Evaluation, Step
 
 
 def snapshot(init, activation=None, hidden=(50, 50, 50), step=0):

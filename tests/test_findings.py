@@ -5,11 +5,11 @@ import inspect
 import numpy as np
 import pytest
 
-from initlab import claims
-from initlab.claims import CLAIMS, findings
-from initlab.comparison import Comparison, Curve, Run
 from initlab.config import options
-from initlab.findings import (
+from initlab.report import claims
+from initlab.report.claims import CLAIMS, findings
+from initlab.report.comparison import Comparison
+from initlab.report.findings import (
     Finding,
     MissingError,
     by_value,
@@ -20,6 +20,7 @@ from initlab.findings import (
     pick,
     reached,
 )
+from initlab.tracking.runs import Curve, Run
 
 
 def run(settings, losses=(1.0,), metrics=None, outcome="finished", **options):

@@ -6,9 +6,10 @@ import gallery
 import numpy as np
 import pytest
 
-from initlab.claims import findings
-from initlab.comparison import Comparison, Curve, Run
 from initlab.config import options
+from initlab.report.claims import findings
+from initlab.report.comparison import Comparison
+from initlab.tracking.runs import Curve, Run
 
 PICTURE = re.compile(r"!\[[^\]]*\]\(([^)]+)\)")
 TEXTS = {page.stem: page.read_text(encoding="utf-8") for page in gallery.PAGES.glob("*.md")}

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from initlab.activations import (
+from initlab.config import SCHEMAS, load_option, options
+from initlab.nn.activations import (
     Elu,
     Gelu,
     HardTanh,
@@ -19,9 +20,8 @@ from initlab.activations import (
     Softsign,
     Tanh,
 )
-from initlab.activations import Identity as Linear
-from initlab.config import SCHEMAS, named, options
-from initlab.initializers import (
+from initlab.nn.activations import Identity as Linear
+from initlab.nn.initializers import (
     LSUV,
     Constant,
     Identity,
@@ -31,7 +31,7 @@ from initlab.initializers import (
     TruncatedNormal,
     VarianceScaling,
 )
-from initlab.models import MLP
+from initlab.nn.models import MLP
 
 SHAPES = [(784, 200), (200, 10), (64, 1000)]
 EVERY_SHAPE = pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -70,7 +70,7 @@ LAWS = {
 EVERY_LAW = pytest.mark.parametrize(
     ("init", "law"),
     [
-        *(pytest.param(named("init", name), law, id=name) for name, law in LAWS.items()),
+        *(pytest.param(load_option("init", name), law, id=name) for name, law in LAWS.items()),
         pytest.param(
             VarianceScaling(2.0, 1.5, "fan_geo_avg", "uniform"),
             lambda i, o: uniform(1.5 * math.sqrt(6 / math.sqrt(i * o))),
@@ -104,7 +104,7 @@ def test_exact_std_is_that_of_the_law(init, law, shape):
 @EVERY_OPTION
 @EVERY_SHAPE
 def test_exact_std_is_that_of_the_draws(name, shape):
-    init = named("init", name)
+    init = load_option("init", name)
     std = init.exact_std(*shape)
     if math.isnan(std):
         assert name == "lsuv"  # its std is the data's; its draws are tested as orthogonal
@@ -121,7 +121,7 @@ def test_exact_std_is_that_of_the_draws(name, shape):
 )
 def test_bounded_laws_come_near_their_bound_and_stay_within(name):
     low, high = LAWS[name](784, 200).support()
-    draws = named("init", name)(np.random.default_rng(4), 784, 200)
+    draws = load_option("init", name)(np.random.default_rng(4), 784, 200)
     assert low <= draws.min() < 0.99 * low
     assert 0.99 * high < draws.max() <= high
 
@@ -136,13 +136,13 @@ def test_bounded_laws_come_near_their_bound_and_stay_within(name):
     }.items(),
 )
 def test_options_have_the_numbers_of_their_papers(name, law):
-    assert named("init", name) == law
+    assert load_option("init", name) == law
 
 
 @EVERY_SHAPE
 @pytest.mark.parametrize(("name", "value"), [("zeros", 0.0), ("const001", 0.01)])
 def test_constants_are_constant(name, value, shape):
-    init = named("init", name)
+    init = load_option("init", name)
     np.testing.assert_array_equal(init(np.random.default_rng(0), *shape), np.full(shape, value))
     assert init.exact_std(*shape) == 0
 
@@ -222,7 +222,7 @@ def test_a_constant_given_as_an_integer_is_drawn_as_float64():
 
 @EVERY_OPTION
 def test_equal_generators_give_equal_weights(name):
-    one, other = (named("init", name)(np.random.default_rng(5), 30, 20) for _ in range(2))
+    one, other = (load_option("init", name)(np.random.default_rng(5), 30, 20) for _ in range(2))
     np.testing.assert_array_equal(one, other)
 
 
@@ -235,9 +235,9 @@ def test_equal_generators_give_equal_weights(name):
     ],
 )
 def test_laws_of_one_distribution_share_their_base_draws(name, base):
-    small = named("init", base)(np.random.default_rng(3), 64, 100)
-    other = named("init", name)(np.random.default_rng(3), 64, 100)
-    factor = named("init", name).exact_std(64, 100) / 0.01
+    small = load_option("init", base)(np.random.default_rng(3), 64, 100)
+    other = load_option("init", name)(np.random.default_rng(3), 64, 100)
+    factor = load_option("init", name).exact_std(64, 100) / 0.01
     np.testing.assert_allclose(other, factor * small, rtol=1e-14)  # two roundings
 
 
@@ -254,7 +254,7 @@ def test_float32_networks_get_the_float64_draws_rounded():
     nets = {}
     for dtype in (np.float32, np.float64):
         nets[dtype] = MLP([20, 10]).build(8, 4, Relu(), 5, dtype)
-        nets[dtype].initialize(named("init", "he"), np.random.default_rng(0))
+        nets[dtype].initialize(load_option("init", "he"), np.random.default_rng(0))
     exact, rounded = nets[np.float64].parameters.vector, nets[np.float32].parameters.vector
     assert rounded.dtype == np.float32
     np.testing.assert_array_equal(rounded, exact.astype(np.float32))
@@ -363,19 +363,19 @@ def rms_by_layer(init, activation, depth, seeds, width=256, scale=1.0):
 
 @pytest.mark.parametrize("name", ["he", "he_uniform"])
 def test_he_keeps_the_signal_through_fifty_relu_layers(name):
-    found = rms_by_layer(named("init", name), Relu(), depth=50, seeds=21)
+    found = rms_by_layer(load_option("init", name), Relu(), depth=50, seeds=21)
     assert ((found > found[0] / 2) & (found < found[0] * 2)).all()
 
 
 def test_xavier_halves_the_power_of_the_signal_at_every_relu_layer():
-    found = rms_by_layer(named("init", "xavier"), Relu(), depth=50, seeds=21)
+    found = rms_by_layer(load_option("init", "xavier"), Relu(), depth=50, seeds=21)
     lost = found / found[0] * 2 ** (np.arange(50) / 2)
     assert ((lost > 1 / 2) & (lost < 2)).all()
 
 
 def test_orthogonal_weights_keep_every_length_through_fifty_linear_layers():
     network = MLP([100] * 50).build(100, 10, Linear(), 30, np.float64)
-    network.initialize(named("init", "orthogonal"), np.random.default_rng(0))
+    network.initialize(load_option("init", "orthogonal"), np.random.default_rng(0))
     x = np.random.default_rng(1).standard_normal((30, 100))
     network.forward(x)
     for layer in network.hidden:
@@ -389,7 +389,7 @@ def test_the_gain_of_an_activation_brings_normal_pre_activations_back_to_varianc
     name, activation
 ):
     gain = activation.gain()
-    init = replace(named("init", name), gain="auto").tuned(activation)
+    init = replace(load_option("init", name), gain="auto").tuned(activation)
     first, second = rms_by_layer(init, activation, depth=2, seeds=3, scale=1 / gain)
     assert first == pytest.approx(1, rel=0.02)
     assert second == pytest.approx(1, rel=0.05)
@@ -401,7 +401,7 @@ def test_the_gain_of_an_activation_brings_normal_pre_activations_back_to_varianc
     ids=repr,
 )
 def test_with_the_gain_of_its_activation_xavier_settles_at_variance_one(activation):
-    init = replace(named("init", "xavier"), gain="auto").tuned(activation)
+    init = replace(load_option("init", "xavier"), gain="auto").tuned(activation)
     found = rms_by_layer(init, activation, depth=20, seeds=5)
     assert found[5:] == pytest.approx(np.ones(15), rel=0.1)
 
@@ -410,7 +410,7 @@ def test_with_the_gain_of_its_activation_xavier_settles_at_variance_one(activati
 def test_with_the_gain_of_gelu_or_silu_what_exceeds_variance_one_grows(activation):
     # They pass a larger share of a larger input, so the balance at variance 1 is one on a peak. The
     # inputs here give the first layer more than that: they are normal, not activations of normals.
-    init = replace(named("init", "xavier"), gain="auto").tuned(activation)
+    init = replace(load_option("init", "xavier"), gain="auto").tuned(activation)
     found = rms_by_layer(init, activation, depth=20, seeds=5)
     assert found[0] == pytest.approx(activation.gain(), rel=0.02)
     assert found[-1] > 2 * found[0]
@@ -422,7 +422,7 @@ def test_with_the_gain_of_gelu_or_silu_what_exceeds_variance_one_grows(activatio
 def test_the_gain_of_an_activation_gives_the_law_that_was_published_for_it(activation, name):
     law = VarianceScaling(gain="auto").tuned(activation)
     assert law.exact_std(300, 100) == pytest.approx(
-        named("init", name).exact_std(300, 100), rel=1e-6
+        load_option("init", name).exact_std(300, 100), rel=1e-6
     )
 
 
@@ -553,5 +553,5 @@ def test_lsuv_has_nothing_to_say_of_no_layers():
 @pytest.mark.parametrize("name", [name for name in options("init") if name != "lsuv"])
 def test_no_other_law_looks_at_the_data(name):
     layer = FakeLayer(4.0)
-    assert adjust(named("init", name), layer) == ("", 0)
+    assert adjust(load_option("init", name), layer) == ("", 0)
     assert (layer.W == 1).all()

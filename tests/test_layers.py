@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from initlab.activations import Activation, Relu, Tanh
-from initlab.layers import BatchNorm, Dense, Dropout, Elementwise, Residual
-from initlab.losses import SoftmaxCrossEntropy
-from initlab.network import Network
+from initlab.nn.activations import Activation, Relu, Tanh
+from initlab.nn.layers import BatchNorm, Dense, Dropout, Elementwise, Residual
+from initlab.nn.losses import SoftmaxCrossEntropy
+from initlab.nn.network import Network
 
 ACTIVATIONS = pytest.mark.parametrize(
     "activation", [cls() for cls in Activation.__subclasses__()], ids=repr

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from initlab.losses import SoftmaxCrossEntropy
+from initlab.nn.losses import SoftmaxCrossEntropy
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 

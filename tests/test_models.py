@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from initlab.activations import Relu, Tanh
-from initlab.initializers import Constant, Normal, VarianceScaling
-from initlab.layers import BatchNorm, Dense, Dropout, Elementwise, Residual
-from initlab.models import MLP, ResidualMLP
+from initlab.nn.activations import Relu, Tanh
+from initlab.nn.initializers import Constant, Normal, VarianceScaling
+from initlab.nn.layers import BatchNorm, Dense, Dropout, Elementwise, Residual
+from initlab.nn.models import MLP, ResidualMLP
 
 HE = VarianceScaling(2.0)
 

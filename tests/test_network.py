@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from initlab.activations import Relu, Tanh
-from initlab.initializers import LSUV, Constant, Normal, VarianceScaling
-from initlab.layers import BatchNorm, Dense, Dropout
-from initlab.models import MLP, ResidualMLP
-from initlab.network import Network, Parameters
+from initlab.nn.activations import Relu, Tanh
+from initlab.nn.initializers import LSUV, Constant, Normal, VarianceScaling
+from initlab.nn.layers import BatchNorm, Dense, Dropout
+from initlab.nn.models import MLP, ResidualMLP
+from initlab.nn.network import Network, Parameters
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
@@ -101,7 +101,7 @@ def test_a_smaller_batch_gives_the_same_rows_and_the_gradients_of_those_rows(rng
 
 def test_a_network_that_shares_computes_the_same_function_for_other_batch_sizes(rng):
     network = build(batch=4)
-    twin = network.sharing(9, "evaluate")
+    twin = network.clone_for(9, "evaluate")
     x = rng.normal(size=(9, 4))
     parts = [network.forward(part).copy() for part in (x[:4], x[4:8], x[8:])]
     np.testing.assert_allclose(twin.forward(x), np.concatenate(parts), rtol=1e-12)
@@ -109,7 +109,7 @@ def test_a_network_that_shares_computes_the_same_function_for_other_batch_sizes(
 
 def test_a_network_that_shares_follows_the_weights(rng):
     network = build()
-    twin = network.sharing(5, "evaluate")
+    twin = network.clone_for(5, "evaluate")
     x = rng.normal(size=(5, 4))
     before = twin.forward(x).copy()
     network.parameters.vector *= 1.5
@@ -126,7 +126,7 @@ def test_a_network_that_shares_leaves_gradients_and_buffers_alone(rng):
     kept = logits.copy(), network.gradients.vector.copy()
     hidden = [(layer.z.copy(), layer.y.copy(), layer.dz.copy()) for layer in network.hidden]
 
-    twin = network.sharing(6, "probe")
+    twin = network.clone_for(6, "probe")
     twin.forward(rng.normal(size=(6, 4)))
     twin.backward(rng.normal(size=(6, 3)))
 
@@ -166,7 +166,11 @@ def test_the_same_generator_gives_the_same_weights_whatever_the_batch():
 def test_only_the_first_layer_has_no_dx():
     network = build()
     assert [layer.dx is None for layer in network.dense] == [True, False, False]
-    assert [layer.dx is None for layer in network.sharing(2, "probe").dense] == [True, False, False]
+    assert [layer.dx is None for layer in network.clone_for(2, "probe").dense] == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_numbers_that_belong_to_nobody_are_refused():
@@ -186,7 +190,7 @@ def test_looking_at_a_network_changes_neither_its_statistics_nor_its_masks(rng):
     looked_at, left_alone = with_norm_and_dropout(), with_norm_and_dropout()
     x = rng.normal(size=(8, 4))
     for mode in ("probe", "evaluate"):
-        looked_at.sharing(6, mode).forward(rng.normal(size=(6, 4)))
+        looked_at.clone_for(6, mode).forward(rng.normal(size=(6, 4)))
     np.testing.assert_array_equal(looked_at.forward(x), left_alone.forward(x))
     for name, array in left_alone.parameters.statistics.items():
         np.testing.assert_array_equal(looked_at.parameters.statistics[name], array)
@@ -194,7 +198,7 @@ def test_looking_at_a_network_changes_neither_its_statistics_nor_its_masks(rng):
 
 def test_an_evaluating_twin_follows_the_running_statistics(rng):
     network = with_norm_and_dropout()
-    twin = network.sharing(1, "evaluate")
+    twin = network.clone_for(1, "evaluate")
     x = rng.normal(size=(1, 4))
     before = twin.forward(x).copy()
     network.forward(rng.normal(3, 2, size=(8, 4)))
@@ -208,14 +212,14 @@ def test_a_twin_of_residual_blocks_has_layers_of_its_own(rng):
     x = rng.normal(size=(8, 4))
     logits = network.forward(x).copy()
     hidden = [layer.y.copy() for layer in network.hidden]
-    twin = network.sharing(3, "probe")
+    twin = network.clone_for(3, "probe")
     twin.forward(rng.normal(size=(3, 4)))
     assert {leaf.mode for leaf in twin.leaves} == {"probe"}
     assert {leaf.mode for leaf in network.leaves} == {"train"}
     assert not {*map(id, twin.leaves)} & {*map(id, network.leaves)}
     for layer, y in zip(network.hidden, hidden, strict=True):
         np.testing.assert_array_equal(layer.y, y)
-    np.testing.assert_allclose(network.sharing(8, "probe").forward(x), logits, rtol=1e-12)
+    np.testing.assert_allclose(network.clone_for(8, "probe").forward(x), logits, rtol=1e-12)
 
 
 def test_a_copy_of_parameters_holds_the_running_statistics():
@@ -268,7 +272,7 @@ def test_equal_laws_of_several_places_adjust_their_layers_in_order(rng):
     x = rng.normal(2, 3, size=(200, 40))
     places = {"branch": LSUV(), "input": LSUV()}
     said = network.initialize(LSUV(), np.random.default_rng(0), x, places)
-    twin = network.sharing(200, "probe")
+    twin = network.clone_for(200, "probe")
     twin.forward(x)
     assert [layer.y.var() for layer in twin.dense] == pytest.approx(np.ones(8), abs=0.1)
     assert "8 layers" in said

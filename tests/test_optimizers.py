@@ -7,7 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from initlab.config import PROJECT, SCHEMAS, options
-from initlab.optimizers import (
+from initlab.nn.optimizers import (
     SGD,
     AdaDelta,
     AdaGrad,
@@ -20,7 +20,7 @@ from initlab.optimizers import (
     Optimizer,
     RMSProp,
 )
-from initlab.schedules import Constant, Cosine
+from initlab.nn.schedules import Constant, Cosine
 
 CLASSES = [*SCHEMAS["optimizer"].values()]
 EVERY = pytest.mark.parametrize("cls", CLASSES)

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from initlab.config import PROJECT
-from initlab.pool import Interrupted, Pool, Started
+from initlab.sweep.pool import Interrupted, Pool, Started
 
 
 def square(number):
@@ -133,7 +133,7 @@ def test_processes_end_with_the_one_that_runs_the_pool(tmp_path):
     script.write_text(
         "import os, sys, time\n"
         f"sys.path.insert(0, {str(PROJECT / 'src')!r})\n"
-        "from initlab.pool import Pool\n"
+        "from initlab.sweep.pool import Pool\n"
         "def call(number):\n"
         f"    open({str(tmp_path)!r} + f'/{{os.getpid()}}.pid', 'w').close()\n"
         "    time.sleep(60)\n"

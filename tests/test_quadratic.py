@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from initlab.network import Parameters
-from initlab.optimizers import SGD, AdaGrad, Adam, Momentum
-from initlab.quadratic import Quadratic, descend, gradient, value
-from initlab.schedules import Constant
+from initlab.nn.network import Parameters
+from initlab.nn.optimizers import SGD, AdaGrad, Adam, Momentum
+from initlab.nn.quadratic import Quadratic, descend, gradient, value
+from initlab.nn.schedules import Constant
 
 
 def path(optimizer, steps=30, start=(-7.0, 2.0), dtype="float64"):

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from initlab import charts, report
-from initlab.comparison import Comparison, Curve, Run
 from initlab.config import PROJECT
+from initlab.report import charts
+from initlab.report import page as report
+from initlab.report.comparison import Comparison
+from initlab.tracking.runs import Curve, Run
 
 
 def run(name, loss=None, accuracy=None, outcome="finished", metric="train/loss", **options):
@@ -442,5 +444,5 @@ def test_curves_are_a_row_a_run_on_shared_steps(tmp_path):
 
 def test_the_page_is_installed_with_the_package():
     config = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
-    assert report.PAGE.name in config["tool"]["setuptools"]["package-data"]["initlab"]
+    assert report.PAGE.name in config["tool"]["setuptools"]["package-data"]["initlab.report"]
     assert report.PAGE.is_file()

@@ -16,11 +16,11 @@ from mlflow import MlflowClient
 from omegaconf import open_dict
 
 import reproduce
-from initlab import trial
-from initlab.config import PROJECT, build, options, register
-from initlab.job import Job
+from initlab.config import PROJECT, options, register
+from initlab.nn import preparation
+from initlab.nn.training import Step
 from initlab.reproduction import Difference, amount, changes, compare
-from initlab.training import Step
+from initlab.run import RunSpec, train
 
 SCRIPT = PROJECT / "src" / "reproduce.py"
 
@@ -44,7 +44,7 @@ class Lab:
         hydra = composed.hydra
         with open_dict(composed):
             del composed.hydra
-        trial.train(build(composed), Job.of(composed, hydra))
+        train(RunSpec.of(composed, hydra))
         (run_id,) = self.ids() - before
         return run_id
 
@@ -256,7 +256,7 @@ def test_numbers_that_were_not_recorded_are_mentioned_and_no_difference(done):
     ("end", "words"), [(KeyboardInterrupt, "was killed"), (RuntimeError, "failed")]
 )
 def test_a_run_that_was_cut_short_is_compared_as_far_as_it_went(lab, monkeypatch, end, words):
-    whole = trial.fit
+    whole = preparation.fit
 
     def part(*arguments):
         for step in whole(*arguments):
@@ -264,12 +264,12 @@ def test_a_run_that_was_cut_short_is_compared_as_far_as_it_went(lab, monkeypatch
                 raise end
             yield step
 
-    monkeypatch.setattr(trial, "fit", part)
+    monkeypatch.setattr(preparation, "fit", part)
     before = lab.ids()
     with pytest.raises(end):
         lab.record()
     (run_id,) = lab.ids() - before
-    monkeypatch.setattr(trial, "fit", whole)
+    monkeypatch.setattr(preparation, "fit", whole)
     status, said = lab.reproduce(run_id)
     assert status == 0
     assert "bit-identical: 8 losses and " in said
@@ -361,14 +361,17 @@ def test_a_config_that_names_code_is_refused_and_nothing_of_it_is_executed(done)
     good = done.config(run_id).read_text()
     for name, value in {
         "_target_": f"os.system\n  _args_: [touch {proof}]",
-        "x": f"!!python/object/apply:os.system [touch {proof}]",
-        "gain": "${oc.env:HOME}",
+        "other": "${oc.env:HOME}",
     }.items():
         done.config(run_id).write_text(good)
         done.rewrite(run_id, "init:", f"init:\n  {name}: {value}")
         said = mistake(done, run_id)
         assert f"run {run_id} cannot be run again: init.{name}: " in said
         assert os.environ["HOME"] not in said
+    done.config(run_id).write_text(good)
+    done.rewrite(run_id, "init:", f"init:\n  x: !!python/object/apply:os.system [touch {proof}]")
+    said = mistake(done, run_id)
+    assert f"run {run_id} cannot be run again: config.yaml, line 2: a tag (!) is refused" in said
     assert not proof.exists()
 
 

@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
@@ -16,10 +15,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 
-from initlab import runs, store
-from initlab.comparison import Comparison
-from initlab.runs import RunsError, experiment_of, matching, named, of_sweep, read
-from initlab.store import open_store
+from initlab.report.comparison import Comparison
+from initlab.tracking import runs, sqlite
+from initlab.tracking.runs import RunsError, experiment_of, matching, named, of_sweep, read
+from initlab.tracking.store import open_store
 
 
 class Shelf:
@@ -130,11 +129,8 @@ HARD = {
 def test_curves_are_in_order_and_finite_whichever_way_they_are_read(shelf, monkeypatch):
     run_id = shelf.put("init=he", metrics=HARD)
 
-    def unreadable(database):
-        raise sqlite3.OperationalError("no such table: metrics")
-
     (first,) = read(shelf.client, [run_id])
-    monkeypatch.setattr(store, "connected", unreadable)
+    monkeypatch.setattr(sqlite, "KNOWN_REVISIONS", {"another"})
     (second,) = read(shelf.client, [run_id])
     for run in (first, second):
         curves = {name: (found.steps.tolist(), found.values.tolist())
@@ -151,11 +147,9 @@ def test_a_sqlite_store_is_read_by_its_index_and_not_through_mlflow(shelf, monke
     monkeypatch.setattr(MlflowClient, "get_metric_history", None)
     (run,) = read(shelf.client, [run_id])
     assert run.loss == 1
-    queries = []
-    with store.connected(shelf.folder / "my #1 mlflow.db") as database:
-        database.set_trace_callback(queries.append)
-        runs.stored(database, shelf.client.get_run(run_id))
-        (plan,) = database.execute(f"EXPLAIN QUERY PLAN {queries[0]}").fetchall()[:1]
+    query = f"EXPLAIN QUERY PLAN {sqlite.histories_query(1)}"
+    with sqlite.connected(shelf.folder / "my #1 mlflow.db") as database:
+        plan, *_ = database.execute(query, (run_id, "train/loss")).fetchall()
     assert "index_metrics_run_uuid" in plan[-1]
 
 

@@ -6,7 +6,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from initlab.config import PROJECT, SCHEMAS, options
-from initlab.schedules import Constant, Cosine, Exponential, StepDecay, WarmupCosine
+from initlab.nn.schedules import Constant, Cosine, Exponential, StepDecay, WarmupCosine
 
 
 def factors(schedule, steps):

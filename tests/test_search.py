@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 
 import train
 from initlab.config import PROJECT
-from initlab.optimizers import SGD
+from initlab.nn.optimizers import SGD
 
 LR = "optimizer.lr=tag(log,interval(1e-3,1))"
 SEARCH = ["-m", "hydra/sweeper=search", "model.hidden=[20]", "tracking.pictures=false"]

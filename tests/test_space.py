@@ -4,7 +4,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from initlab.config import ConfigError
-from initlab.space import Dimension, Space
+from initlab.search.space import Dimension, Space
 
 PARSER = OverridesParser.create()
 

@@ -14,11 +14,11 @@ import numpy as np
 import psutil
 import pytest
 
-from initlab import provenance
-from initlab.charts.styles import PALETTE
 from initlab.config import PROJECT
-from initlab.optimizers import SGD
-from initlab.provenance import process
+from initlab.nn.optimizers import SGD
+from initlab.process import identity, is_gone
+from initlab.report.charts.styles import PALETTE
+from initlab.tracking import provenance
 
 ON_ALL_CORES = ["hydra/launcher=cores", "hydra.launcher.processes=2"]
 TINY = ["train.steps=20", "model.hidden=[20]", "tracking.pictures=false"]
@@ -113,8 +113,8 @@ def test_processes_stay_in_the_folder_of_the_sweep_also_under_a_profiler(lab):
 def test_processes_run_the_code_that_was_started_whatever_is_installed(lab):
     for part in ("src", "conf"):
         shutil.copytree(PROJECT / part, lab.folder / "copy" / part)
-    module = lab.folder / "copy" / "src" / "initlab" / "trial.py"
-    module.write_text(module.read_text().replace('"role": "trial"', '"role": "copy"'))
+    module = lab.folder / "copy" / "src" / "initlab" / "run.py"
+    module.write_text(module.read_text().replace("Tag.ROLE: Role.TRIAL", 'Tag.ROLE: "copy"'))
     typed = lab.line(["-m", *ON_ALL_CORES, "seed=1,2", *TINY])
     command = [sys.executable, str(lab.folder / "copy" / "src" / "train.py")]
     subprocess.run([*command, *typed], check=True, stdout=subprocess.DEVNULL)
@@ -271,11 +271,11 @@ def test_runs_of_processes_that_are_gone_are_closed_and_others_left_alone(lab):
     parent = psutil.Process(os.getppid())
     alive = {"process.pid": str(parent.pid), "process.started": str(parent.create_time())}
     owners = {
-        "gone": process() | {"process.pid": str(gone.pid)},
-        "another since": process() | {"process.started": "1.0"},
-        "alive": process() | alive,
-        "of this process": process(),
-        "elsewhere": process() | {"process.host": "elsewhere", "process.pid": str(gone.pid)},
+        "gone": identity() | {"process.pid": str(gone.pid)},
+        "another since": identity() | {"process.started": "1.0"},
+        "alive": identity() | alive,
+        "of this process": identity(),
+        "elsewhere": identity() | {"process.host": "elsewhere", "process.pid": str(gone.pid)},
         "unknown": {},
     }
     for name, tags in owners.items():
@@ -374,7 +374,7 @@ def test_a_second_interrupt_ends_a_sweep_at_once(lab):
     assert process.returncode == 130
     assert output.startswith("stopping: ")
     assert error == "error: interrupted. What there is: python src/compare.py sweep\n"
-    assert all(provenance.gone(run.data.tags) for run in lab.runs())
+    assert all(is_gone(run.data.tags) for run in lab.runs())
 
 
 def test_a_sweep_whose_store_goes_away_tells_what_it_knows(lab, capsys, monkeypatch):

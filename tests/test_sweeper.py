@@ -7,8 +7,8 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from initlab.composer import Composer
 from initlab.config import PROJECT, register
+from initlab.sweep.compose import Composer
 
 
 @pytest.fixture(scope="module")

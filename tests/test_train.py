@@ -18,8 +18,9 @@ from mlflow import MlflowClient
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from initlab import config as configs
-from initlab import losses, provenance
 from initlab.config import PROJECT
+from initlab.nn import losses
+from initlab.tracking import provenance
 
 TRAIN = str(PROJECT / "src" / "train.py")
 

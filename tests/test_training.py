@@ -6,16 +6,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from initlab import batches
-from initlab.activations import Relu, Sigmoid, Tanh
 from initlab.config import SCHEMAS
-from initlab.data import Data, Digits, Gaussian, IdxFiles, Samples
-from initlab.diagnostics import Probe
-from initlab.initializers import Normal, VarianceScaling
-from initlab.models import MLP
-from initlab.optimizers import SGD, Adam
-from initlab.schedules import Constant, Schedule, StepDecay
-from initlab.training import Evaluation, Step, Training, fit
+from initlab.data import batches
+from initlab.data.datasets import Data, Digits, Gaussian, IdxFiles, Samples
+from initlab.nn.activations import Relu, Sigmoid, Tanh
+from initlab.nn.diagnostics import Probe
+from initlab.nn.initializers import Normal, VarianceScaling
+from initlab.nn.models import MLP
+from initlab.nn.optimizers import SGD, Adam
+from initlab.nn.schedules import Constant, Schedule, StepDecay
+from initlab.nn.training import Evaluation, Step, Training, fit
 
 HE = VarianceScaling(scale=2.0)
 
@@ -278,7 +278,7 @@ def test_evaluation_is_that_of_the_whole_test_set(test_size):
     evaluation = train(data, config, SGD(0.5), network)[-1].evaluation
 
     def logits(samples):
-        return network.sharing(len(samples), "evaluate").forward(samples.x * samples.scale)
+        return network.clone_for(len(samples), "evaluate").forward(samples.x * samples.scale)
 
     out, labels = logits(data.test), data.test.labels
     chosen = out[np.arange(test_size), labels]

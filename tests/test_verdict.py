@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from initlab import schedules
-from initlab.activations import Relu, Sigmoid, Tanh
-from initlab.config import named, options
-from initlab.data import Digits, Gaussian
-from initlab.diagnostics import Probe, Snapshot
-from initlab.initializers import Constant, Normal, VarianceScaling
-from initlab.models import MLP, ResidualMLP
-from initlab.optimizers import SGD, Adam
-from initlab.training import Training, fit
-from initlab.verdict import DEEPEST, KEEPS, Setting, examine, judge, short, trend
+from initlab.config import load_option, options
+from initlab.data.datasets import Digits, Gaussian
+from initlab.nn import schedules
+from initlab.nn.activations import Relu, Sigmoid, Tanh
+from initlab.nn.diagnostics import Probe, Snapshot
+from initlab.nn.initializers import Constant, Normal, VarianceScaling
+from initlab.nn.models import MLP, ResidualMLP
+from initlab.nn.optimizers import SGD, Adam
+from initlab.nn.training import Training, fit
+from initlab.nn.verdict import DEEPEST, KEEPS, Context, examine, judge, short, trend
 
 CONF = Path(__file__).parents[1] / "conf"
 DEEP, MLP_2 = [100] * 5, [200, 200]
@@ -41,7 +41,7 @@ def digits():
 def run(data, init, activation, hidden, seed, optimizer=None, steps=200, dtype=np.float32):
     """The verdicts at the start and in the end of a training."""
     optimizer = optimizer or SGD(0.1)
-    setting = Setting(init if isinstance(init, str) else "other", activation, optimizer.lr)
+    context = Context(init if isinstance(init, str) else "other", activation, optimizer.lr)
     init_rng, batch_rng = np.random.default_rng(seed).spawn(2)
     network = MLP(hidden).build(data.features, data.classes, ACTIVATIONS[activation], 100, dtype)
     network.initialize(INITS.get(init, init) if isinstance(init, str) else init, init_rng)
@@ -52,7 +52,7 @@ def run(data, init, activation, hidden, seed, optimizer=None, steps=200, dtype=n
             snapshots.append(step.snapshot)
         if step.diverged:
             diverged = step.number
-    start, end = examine(snapshots[0], setting), judge(snapshots, setting, diverged)
+    start, end = examine(snapshots[0], context), judge(snapshots, context, diverged)
     for verdict in (start, end):
         assert_is_sound(verdict, len(hidden))
     return start, end
@@ -153,7 +153,7 @@ def test_kumar_is_the_remedy_for_sigmoid_nets_of_up_to_six_layers(digits, seed, 
     start, _ = run(digits, "std001", "sigmoid", [100] * depth, seed, steps=2)
     assert start.word == "vanishing"
     assert "with sigmoid, init=variance_scaling init.scale=12.8 keeps them" in start.sentence
-    kumar = named("init", "variance_scaling")
+    kumar = load_option("init", "variance_scaling")
     kumar.scale = 12.8
     start, end = run(digits, kumar, "sigmoid", [100] * depth, seed)
     assert (start.word, end.word) == ("healthy", "healthy")
@@ -216,7 +216,7 @@ HEALTHY = Snapshot(
     asymmetry=[1.0, 1.0, 1.0],
     histograms={},
 )
-SETTING = Setting("std001", "relu", 0.1)
+CONTEXT = Context("std001", "relu", 0.1)
 
 
 def with_statistic(name, values):
@@ -247,7 +247,7 @@ def with_statistic(name, values):
     ],
 )
 def test_the_word_and_the_layer_are_those_of_the_numbers(snapshot, word, layer):
-    verdict = examine(snapshot, SETTING)
+    verdict = examine(snapshot, CONTEXT)
     assert (verdict.word, verdict.layer) == (word, layer)
     assert_is_sound(verdict, 3)
 
@@ -257,35 +257,35 @@ def test_the_illness_of_the_earliest_layer_is_told():
         with_statistic("unit_dead", [0.0, 0.0, 0.9]),
         signal=[1.0, 0.9, 0.01, 0.001],
     )
-    assert examine(ill, SETTING).word == "vanishing"
-    assert examine(replace(ill, asymmetry=[0.0, 1.0, 1.0]), SETTING).word == "symmetric"
+    assert examine(ill, CONTEXT).word == "vanishing"
+    assert examine(replace(ill, asymmetry=[0.0, 1.0, 1.0]), CONTEXT).word == "symmetric"
 
 
 def test_the_rate_is_that_of_one_layer():
     halving = replace(HEALTHY, signal=[1.0, 1.0, 0.1, 0.01])
     assert (
-        "activations shrink 10-fold a layer from layer 2 on" in examine(halving, SETTING).sentence
+        "activations shrink 10-fold a layer from layer 2 on" in examine(halving, CONTEXT).sentence
     )
     growing = replace(HEALTHY, gradient=[64.0, 8.0, 1.0])
-    assert "gradients grow 8-fold a layer going back from layer 3" in str(examine(growing, SETTING))
+    assert "gradients grow 8-fold a layer going back from layer 3" in str(examine(growing, CONTEXT))
 
 
 def test_a_signal_of_nothing_shrinks_to_nothing():
-    verdict = examine(replace(HEALTHY, signal=[1.0, 1.0, 0.0, 0.0]), SETTING)
+    verdict = examine(replace(HEALTHY, signal=[1.0, 1.0, 0.0, 0.0]), CONTEXT)
     assert verdict.sentence.startswith("activations shrink to nothing from layer 2 on")
 
 
 def test_a_healthy_end_tells_of_an_ill_start():
     ill = replace(HEALTHY, signal=[1.0, 0.1, 0.01, 0.001])
-    verdict = judge([ill, HEALTHY], SETTING)
+    verdict = judge([ill, HEALTHY], CONTEXT)
     assert verdict.word == "healthy"
     assert "after a start that was vanishing from layer 1 on" in verdict.sentence
-    assert judge([HEALTHY, ill], SETTING).word == "vanishing"
+    assert judge([HEALTHY, ill], CONTEXT).word == "vanishing"
 
 
 def test_an_end_that_is_ill_in_another_way_tells_of_its_start():
     exploding = replace(HEALTHY, signal=[1.0, 10.0, 100.0, 1000.0])
-    verdict = judge([exploding, with_statistic("unit_dead", [0.9, 0.0, 0.0])], SETTING)
+    verdict = judge([exploding, with_statistic("unit_dead", [0.9, 0.0, 0.0])], CONTEXT)
     assert (verdict.word, verdict.layer) == ("dead", 1)
     assert "it began exploding, activations grow 10-fold a layer" in verdict.sentence
     assert "init=he" in verdict.sentence
@@ -293,10 +293,10 @@ def test_an_end_that_is_ill_in_another_way_tells_of_its_start():
 
 def test_a_run_that_diverged_tells_the_step_and_the_ill_start():
     ill = replace(HEALTHY, signal=[1.0, 10.0, 100.0, 1000.0])
-    assert str(judge([HEALTHY], SETTING, 7)) == (
+    assert str(judge([HEALTHY], CONTEXT, 7)) == (
         "diverged: the loss at step 7 is not a finite number; lower optimizer.lr, now 0.1"
     )
-    verdict = judge([ill, HEALTHY], SETTING, 0)
+    verdict = judge([ill, HEALTHY], CONTEXT, 0)
     assert verdict.word == "diverged"
     assert "step 0" in verdict.sentence
     assert "at the start, activations grow 10-fold a layer" in verdict.sentence
@@ -305,14 +305,14 @@ def test_a_run_that_diverged_tells_the_step_and_the_ill_start():
 @pytest.mark.parametrize("activation", options("activation"))
 @pytest.mark.parametrize("init", ["he", "xavier", "std1", "xavier init.gain=auto"])
 def test_every_remedy_exists_and_is_another_than_what_is_in_use(init, activation):
-    setting = Setting(init, activation, 0.1)
+    context = Context(init, activation, 0.1)
     for ill in (
         replace(HEALTHY, signal=[1.0, 0.1, 0.01, 0.001]),
         replace(HEALTHY, gradient=[1e3, 10.0, 1.0]),
         with_statistic("unit_saturated", [0.9, 0.9, 0.9]),
         with_statistic("unit_dead", [0.9, 0.9, 0.9]),
     ):
-        verdict = examine(ill, setting)
+        verdict = examine(ill, context)
         assert_is_sound(verdict, 3)
         assert not re.search(rf"init={init}(?! init\.gain)\b", verdict.sentence)
         assert f"activation={activation} " not in f"{verdict.sentence} "
@@ -324,9 +324,9 @@ def test_every_activation_has_an_init_that_keeps_it():
 
 @pytest.mark.parametrize("name", sorted({*KEEPS} - {*DEEPEST}))
 def test_the_init_advised_keeps_signal_and_gradient_through_ten_layers(digits, name):
-    activation = named("activation", name)
+    activation = load_option("activation", name)
     option, *auto = KEEPS[name].split()
-    init = named("init", option)
+    init = load_option("init", option)
     if auto:
         init = replace(init, gain="auto").tuned(activation)
     network = MLP([100] * 10).build(digits.features, digits.classes, activation, 100, np.float32)
@@ -349,13 +349,13 @@ def first_verdict(data, model, init="he", activation="relu", **known):
     """The verdict on a network as initialised."""
     network = model.build(data.features, data.classes, ACTIVATIONS[activation], 100, np.float32)
     x, labels = data.train.x[:500] * np.float32(1 / 16), data.train.labels[:500]
-    places = {place: named("init", option) for place, option in model.inits.items()}
+    places = {place: load_option("init", option) for place, option in model.inits.items()}
     with np.errstate(over="ignore", invalid="ignore"):
-        network.initialize(named("init", init), np.random.default_rng(0), x, places)
+        network.initialize(load_option("init", init), np.random.default_rng(0), x, places)
         snapshot = Probe(network, x, labels, data.classes).snapshot(0)
     typed = tuple(f"model.{place}_init={option}" for place, option in model.inits.items())
-    setting = Setting(init, activation, 0.1, typed, model.residual, model.batch_norm)
-    verdict = examine(snapshot, setting)
+    context = Context(init, activation, 0.1, typed, model.residual, model.batch_norm)
+    verdict = examine(snapshot, context)
     assert_is_sound(verdict, len(network.hidden))
     return verdict
 
@@ -376,10 +376,10 @@ def test_a_residual_net_of_another_init_is_told_that_first(digits, init, word):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"branch_init": "zeros"}, {"residual_scale": 0.01}, {"residual_scale": 0.0}]
+    "contexts", [{"branch_init": "zeros"}, {"residual_scale": 0.01}, {"residual_scale": 0.0}]
 )
-def test_a_residual_net_whose_branches_do_nothing_yet_is_healthy(digits, settings):
-    assert first_verdict(digits, ResidualMLP(blocks=10, **settings)).word == "healthy"
+def test_a_residual_net_whose_branches_do_nothing_yet_is_healthy(digits, contexts):
+    assert first_verdict(digits, ResidualMLP(blocks=10, **contexts)).word == "healthy"
 
 
 def test_an_init_of_a_single_layer_that_does_harm_is_named(digits):
@@ -412,11 +412,11 @@ def test_batch_norm_of_five_layers_is_healthy_from_any_init(digits, init, place)
 
 
 def test_what_training_did_is_told_of_the_rate_and_the_decay():
-    setting = Setting("he", "relu", 0.1, weight_decay=1.0)
+    context = Context("he", "relu", 0.1, weight_decay=1.0)
     ill = replace(HEALTHY, step=100, signal=[1.0, 0.1, 0.01, 0.001])
-    verdict = judge([HEALTHY, ill], setting)
+    verdict = judge([HEALTHY, ill], context)
     assert verdict.sentence.endswith("lower optimizer.lr, now 0.1, or train.weight_decay, now 1")
-    assert "model.batch_norm=true" in judge([replace(ill, step=0), ill], setting).sentence
+    assert "model.batch_norm=true" in judge([replace(ill, step=0), ill], context).sentence
 
 
 @pytest.mark.parametrize(
@@ -442,7 +442,7 @@ def test_numbers_are_told_as_they_are_read_aloud(number, text):
 
 
 def test_a_run_that_diverged_without_a_snapshot_is_judged_all_the_same():
-    assert str(judge([], SETTING, 7)) == (
+    assert str(judge([], CONTEXT, 7)) == (
         "diverged: the loss at step 7 is not a finite number; lower optimizer.lr, now 0.1"
     )
 
@@ -461,9 +461,9 @@ def test_no_number_makes_the_verdict_fail():
             with_statistic("unit_saturated", [*sizes[:3]]),
             with_statistic("unit_gradient_std", [*sizes[:3]]),
         ):
-            verdict = judge([snapshot, snapshot], SETTING)
+            verdict = judge([snapshot, snapshot], CONTEXT)
             assert_is_sound(verdict, 3)
             words.add(verdict.word)
         if not all(map(math.isfinite, sizes)):
-            assert examine(replace(HEALTHY, signal=[*sizes]), SETTING).word == "exploding"
+            assert examine(replace(HEALTHY, signal=[*sizes]), CONTEXT).word == "exploding"
     assert words == {"healthy", "symmetric", "dead", "saturated", "vanishing", "exploding"}

@@ -18,13 +18,12 @@ class CoresLauncher(Launcher):
     """Runs one job after another in each of `processes` processes.
 
     null stands for as many as there are cores, or for one where that is faster. With one, jobs run
-    in the process of the sweep itself. A job that was composed before, to be checked, is not
-    composed again: `composed` has it by its overrides, until it is launched.
+    in the process of the sweep itself.
     """
 
     def __init__(self, processes: int | None) -> None:
         from initlab.config import ConfigError  # not needed when Hydra looks for plug-ins
-        from initlab.pool import Pool, cores
+        from initlab.sweep.pool import Pool, cores
 
         if processes is not None and not (type(processes) is int and processes > 0):
             raise ConfigError(
@@ -32,7 +31,6 @@ class CoresLauncher(Launcher):
                 f"got {processes!r}"
             )
         self.pool = Pool(processes or cores(), needed=processes is not None)
-        self.composed: dict[tuple[str, ...], DictConfig] = {}
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -46,38 +44,37 @@ class CoresLauncher(Launcher):
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         """Run all jobs and return what they returned, in their order."""
-        answers = dict(self.stream(job_overrides, initial_job_idx))
+        loader = self.context.config_loader
+        calls = (
+            (loader.load_sweep_config(self.config, list(overrides)), self.task_function)
+            for overrides in job_overrides
+        )
+        answers = dict(self.stream(calls, initial_job_idx))
         return [answers[index] for index in range(len(job_overrides))]
 
     def stream(
-        self, job_overrides: Iterable[Sequence[str]], initial_job_idx: int = 0
+        self, calls: Iterable[tuple[DictConfig, TaskFunction]], initial_job_idx: int = 0
     ) -> Iterator[tuple[int, Any]]:
-        """Run jobs; yield what the pool yields: (index, Started), later (index, JobReturn)."""
-        configs = self.configs(job_overrides, initial_job_idx)
-        yield from self.pool.run(partial(job, self.context, self.task_function), configs)
+        """Run jobs, each a whole config and what is called with it.
 
-    def configs(
-        self, job_overrides: Iterable[Sequence[str]], initial_job_idx: int
-    ) -> Iterator[DictConfig]:
-        """Yield the whole config of each job."""
-        for number, overrides in enumerate(job_overrides, initial_job_idx):
-            config = self.composed.pop(tuple(overrides), None) or self.compose(overrides)
-            with open_dict(config):
-                config.hydra.job.id = config.hydra.job.num = number
-            yield config
-
-    def compose(self, overrides: Sequence[str]) -> DictConfig:
-        """Return the whole config of a job."""
-        return self.context.config_loader.load_sweep_config(self.config, list(overrides))
+        Yields what the pool yields: (index, Started), later (index, JobReturn).
+        """
+        numbered = (
+            (number, config, task) for number, (config, task) in enumerate(calls, initial_job_idx)
+        )
+        yield from self.pool.run(partial(run_one, self.context), numbered)
 
 
-def job(context: HydraContext, task_function: TaskFunction, config: DictConfig) -> JobReturn:
+def run_one(context: HydraContext, call: tuple[int, DictConfig, TaskFunction]) -> JobReturn:
     """Run one job as Hydra does, in whatever process."""
+    number, config, task = call
+    with open_dict(config):
+        config.hydra.job.id = config.hydra.job.num = number
     setup_globals()
     version.setbase(config.hydra.runtime.version_base)  # or jobs might change the working folder
     return run_job(
         hydra_context=context,
-        task_function=task_function,
+        task_function=task,
         config=config,
         job_dir_key="hydra.sweep.dir",
         job_subdir_key="hydra.sweep.subdir",

@@ -68,14 +68,14 @@ class SearchSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the search that was typed; exits with its status if that is not 0."""
-        from initlab import search  # not needed by a single run's discovery of plug-ins
-        from initlab.composer import Composer
-        from initlab.trial import plain
+        from initlab.config import as_typed
+        from initlab.search import search  # not needed by a single run's discovery of plug-ins
+        from initlab.sweep.compose import Composer
 
         params = self.settings["params"]
         if OmegaConf.is_config(params):
             params = OmegaConf.to_container(params)
-        given = [f"{key}={plain(value)}" for key, value in params.items()]
+        given = [f"{key}={as_typed(value)}" for key, value in params.items()]
         parser = OverridesParser.create(config_loader=self.context.config_loader)
         overrides = parser.parse_overrides([*given, *arguments])
         assert self.config is not None

@@ -34,9 +34,9 @@ class GridSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the sweep that was typed; exits with its status if that is not 0."""
-        from initlab import sweep  # not needed by a single run's discovery of plug-ins
-        from initlab.composer import Composer
         from initlab.config import ConfigError
+        from initlab.sweep import execute  # not needed by a single run's discovery of plug-ins
+        from initlab.sweep.compose import Composer
 
         assert self.hydra_context is not None
         assert self.config is not None
@@ -60,17 +60,17 @@ class GridSweeper(BasicSweeper):
                 raise ConfigError(f"{override.input_line}: each has a grid of its own; name one")
         (grid,) = self.split_arguments(typed, None)
         grid = [[*settings, *self.joined(settings)] for settings in grid]
-        status = sweep.run(grid, Composer(loader, self.config), self.launcher, self.config)
+        status = execute.run(grid, Composer(loader, self.config), self.launcher, self.config)
         if status:
             raise SystemExit(status)
 
     def joined(self, settings: Sequence[str]) -> list[str]:
         """Return what `where` adds to the settings of a trial."""
-        from initlab.trial import plain
+        from initlab.config import as_typed
 
         typed = {text.partition("=")[0] for text in settings}
         return [
-            f"{key}={plain(value)}"
+            f"{key}={as_typed(value)}"
             for setting, others in self.where.items()
             if setting in settings
             for key, value in others.items()

@@ -1,3 +1,10 @@
-"""initlab shows what a weight initialisation does, before and while a network trains."""
+"""See what a weight initialisation does, before and while a network trains."""
+
+import os
 
 __version__ = "0.1.0"
+
+# MLflow reads these when it is imported, which no module here can do earlier than this.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # a lab on a laptop does not phone home
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # we say it ourselves
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # or a bar for each file

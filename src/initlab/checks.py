@@ -6,6 +6,7 @@ put the group in front of it: "lr must be greater than 0; got -1.0" becomes "opt
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Iterable
 
@@ -14,12 +15,17 @@ class UserError(Exception):
     """What the user can mend; the message is all that they need, of one line or several."""
 
 
-def told(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """Return in one line what an error is and says."""
-    first = str(error).partition("\n")[0]
+    first = first_line(error)
     if isinstance(error, UserError):
         return first
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message."""
+    return str(error).partition("\n")[0]
 
 
 def is_finite(value: float) -> bool:
@@ -79,3 +85,18 @@ def one_of(name: str, value: str, choices: Iterable[str]) -> None:
     choices = list(choices)
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
+
+
+def no_such_option(key: str, option: str, names: Iterable[str]) -> str:
+    """Say that a key cannot have an option, and which it can."""
+    return f"{key}={option}: there is no such option.{choices(option, names)}"
+
+
+def choices(name: str, names: Iterable[str]) -> str:
+    """List the names there are, the nearest to `name` first."""
+    names = list(names)
+    if not names:
+        return " It has none."
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    return f"{hint}\nChoices: {', '.join(names)}"

@@ -20,9 +20,10 @@ from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 from PIL import Image
 
-from initlab.diagnostics import Snapshot
-from initlab.quadratic import value
-from initlab.training import Step
+from initlab.nn.diagnostics import Snapshot
+from initlab.nn.metrics import Quantity, Statistic
+from initlab.nn.quadratic import value
+from initlab.nn.training import Step
 
 # Okabe & Ito's palette, told apart by the colour-blind.
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
@@ -30,14 +31,14 @@ INK, GRID, CONTOUR = "#222222", "#e6e6e6", "#bbbbbb"
 
 COLORS = {"activations": BLUE, "gradients": ORANGE, "weights": GREEN}
 AXES = {
-    "activations": "activation",
-    "gradients": "size of ∂loss/∂pre-activation",
-    "weights": "weight",
+    Quantity.ACTIVATIONS: "activation",
+    Quantity.GRADIENTS: "size of ∂loss/∂pre-activation",
+    Quantity.WEIGHTS: "weight",
 }
 SPREADS = {
-    "activations": "unit_std",
-    "gradients": "unit_gradient_std",
-    "weights": "weight_std",
+    Quantity.ACTIVATIONS: Statistic.UNIT_STD,
+    Quantity.GRADIENTS: Statistic.UNIT_GRADIENT_STD,
+    Quantity.WEIGHTS: Statistic.WEIGHT_STD,
 }
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MOST_LAYERS = 6  # of a deep network, evenly spaced layers are drawn
@@ -56,7 +57,7 @@ class Stage:
     one unit high each, from the bottom up.
     """
 
-    def __init__(self, quantity: str, layers: int, low: float, high: float) -> None:
+    def __init__(self, quantity: Quantity, layers: int, low: float, high: float) -> None:
         self.figure = square("")
         self.panel = self.figure.add_axes((0.05, 0.125, 0.9, 0.765))
         self.panel.set_ylim(0, layers)
@@ -85,7 +86,7 @@ stage_of = functools.lru_cache(maxsize=12)(Stage)
 
 
 def distributions(
-    quantity: str, now: Snapshot, start: Snapshot | None = None, name: str = ""
+    quantity: Quantity, now: Snapshot, start: Snapshot | None = None, name: str = ""
 ) -> Image.Image:
     """Draw the histograms of "activations", "gradients" or "weights", layer above layer.
 
@@ -99,7 +100,7 @@ def distributions(
     return stage.picture(name, title, marks(quantity, now, start))
 
 
-def marks(quantity: str, now: Snapshot, start: Snapshot | None) -> Iterator[StepPatch | Text]:
+def marks(quantity: Quantity, now: Snapshot, start: Snapshot | None) -> Iterator[StepPatch | Text]:
     """Yield the bars and the label of each layer drawn, from the bottom up."""
     edges, layers = now.histograms[quantity].edges, len(now.histograms[quantity].counts)
     for place, index in enumerate(reversed(spaced(layers))):
@@ -111,12 +112,16 @@ def marks(quantity: str, now: Snapshot, start: Snapshot | None) -> Iterator[Step
             before = place + heights(within(start.histograms[quantity].counts[index]))
             outline = {"baseline": None, "fill": False, "ec": INK, "lw": 0.7}
             yield StepPatch(before, edges, **outline)  # type: ignore[arg-type]
-        layer = "output" if quantity == "weights" and index == layers - 1 else f"layer {index + 1}"
+        layer = (
+            "output"
+            if quantity == Quantity.WEIGHTS and index == layers - 1
+            else f"layer {index + 1}"
+        )
         words = [f"std {now.statistics[SPREADS[quantity]][index]:.2g}"]
-        if quantity == "activations" and shares.max() >= TELLING:
+        if quantity == Quantity.ACTIVATIONS and shares.max() >= TELLING:
             words.append(f"{shares.max():.0%} at {place_of(shares, edges):.2g}")
         below, above = counts[[0, -1]] / max(1, counts.sum())
-        if quantity == "gradients":
+        if quantity == Quantity.GRADIENTS:
             for share, where in ((below, "below"), (above, "above")):
                 if share >= 0.005:
                     words.append(f"{share:.0%} {where}")
@@ -274,10 +279,10 @@ def heights(shares: NDArray[np.float64]) -> NDArray[np.float64]:
     return ROOM * np.minimum(shares * scale(shares), 1)
 
 
-def value_axis(panel: Axes, quantity: str, low: float, high: float) -> None:
+def value_axis(panel: Axes, quantity: Quantity, low: float, high: float) -> None:
     """Label the axis that all layers share, with few ticks."""
     panel.set_xlim(low, high)
-    if quantity == "gradients":
+    if quantity == Quantity.GRADIENTS:
         ticks = np.arange(low + 2, high, 4)
         panel.set_xticks(ticks, [power(tick) for tick in ticks])
     else:

@@ -8,24 +8,24 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from initlab import provenance, runs
 from initlab.checks import UserError
-from initlab.config import GROUPS, MOST_LETTERS, Config
+from initlab.config import GROUPS, MOST_LETTERS, as_typed, essential
 from initlab.data import Data
-from initlab.provenance import masked
-from initlab.record import metrics
-from initlab.store import quick_and_quiet, reading
-from initlab.training import Step
-from initlab.trial import plain, used
+from initlab.nn.metrics import Metric
+from initlab.nn.training import Step
+from initlab.run import RunSpec, used
+from initlab.tracking import runs
+from initlab.tracking.names import Role, Tag
+from initlab.tracking.provenance import masked
+from initlab.tracking.store import quick_and_quiet, reading
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run as TrackedRun
 
-REVISION, DIRTY = "mlflow.source.git.commit", "mlflow.source.git.dirty"
-LOSSES = ("train/loss", "f")
+LOSSES = (Metric.TRAIN_LOSS, Metric.F)
 COMPARED = 500  # letters of a param, of which a store keeps the first few thousand
 Numbers = dict[tuple[int, str], set[float]]  # (step, name) → the value; two if a store has two
 
@@ -84,12 +84,12 @@ def fetch(uri: str | None, run_id: str, project: Path) -> Recorded:
 
 def refuse_others(run: TrackedRun) -> None:
     """Raise `ReproductionError` for a run that is not a trial of initlab."""
-    role = run.data.tags.get("role")
-    if role == "summary":
+    role = run.data.tags.get(Tag.ROLE)
+    if role == Role.SUMMARY:
         raise ReproductionError(
             f"{run.info.run_id}: this is the summary of a sweep; take one of its trials"
         )
-    if role != "trial" or "model" not in run.data.params:
+    if role != Role.TRIAL or "model" not in run.data.params:
         raise ReproductionError(f"{run.info.run_id}: this run is not a trial of initlab")
 
 
@@ -98,7 +98,7 @@ def config_of(client: MlflowClient, run: TrackedRun) -> str:
     run_id = run.info.run_id
     sizes = {file.path: file.file_size or 0 for file in client.list_artifacts(run_id)}
     if "config.yaml" not in sizes:
-        error = run.data.tags.get("error")
+        error = run.data.tags.get(Tag.ERROR)
         died = f"; it died of: {printable(error)}" if error else ""
         raise ReproductionError(f"{run_id}: the run has no config.yaml{died}")
     if sizes["config.yaml"] > 4 * MOST_LETTERS:  # a letter has up to four bytes
@@ -129,7 +129,7 @@ def printable(text: str) -> str:
 
 def refuse_other_data(tags: Mapping[str, str], data: Data | None) -> None:
     """Raise `ReproductionError` if the run read other data than there are now."""
-    then = tags.get("version.data")
+    then = tags.get(Tag.DATA)
     if data and then and then != data.sha256:
         raise ReproductionError(
             f"the data are others: their SHA-256 was {printable(then)[:12]}… then and is "
@@ -141,35 +141,33 @@ def changes(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     """Return what differs between the versions in the tags of a run and those of now."""
 
     def both(key: str) -> str:
-        letters = 8 if key == REVISION else None
+        letters = 8 if key == Tag.COMMIT else None
         return f"{printable(then[key])[:letters]} then, {now[key][:letters]} now"
 
     differing = [key for key in now if key in then and then[key] != now[key]]
-    told = [
+    changed_versions = [
         f"{key.removeprefix('version.')} {both(key)}"
         for key in differing
         if key.startswith("version.")
     ]
-    if REVISION in differing:
-        told.append(f"revision {both(REVISION)}")
-    changed = REVISION in differing or "true" in (then.get(DIRTY), now.get(DIRTY))
-    if changed and "version.numerics" not in then:
-        told.append("whether the numerics were of the same code was not recorded")
-    return told
+    if Tag.COMMIT in differing:
+        changed_versions.append(f"revision {both(Tag.COMMIT)}")
+    changed = Tag.COMMIT in differing or "true" in (then.get(Tag.DIRTY), now.get(Tag.DIRTY))
+    if changed and Tag.NUMERICS not in then:
+        changed_versions.append("whether the numerics were of the same code was not recorded")
+    return changed_versions
 
 
-def contradictions(
-    params: Mapping[str, str], config: Config, settings: Mapping[str, Any]
-) -> list[str]:
+def contradictions(params: Mapping[str, str], spec: RunSpec) -> list[str]:
     """Return where the config of a run and its params, which the UI shows, do not agree."""
-    told = []
-    for key, value in used(config, provenance.essential(dict(settings))).items():
-        now = plain(value)
+    found = []
+    for key, value in used(spec.config, essential(spec.settings)).items():
+        now = as_typed(value)
         if key not in params:
-            told.append(f"{key} was not recorded; it is taken to have been {now}")
+            found.append(f"{key} was not recorded; it is taken to have been {now}")
         elif params[key][:COMPARED] != now[:COMPARED]:
-            told.append(f"{key} is {now} in config.yaml, {printable(params[key])} in the params")
-    return told
+            found.append(f"{key} is {now} in config.yaml, {printable(params[key])} in the params")
+    return found
 
 
 @dataclass(frozen=True)
@@ -183,7 +181,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Reproduction:
     """What came of running again.
 
     compared     how many numbers there are of each name
@@ -232,7 +230,7 @@ def amount(number: int, what: str) -> str:
     return f"{number:,} {what}{plural}"
 
 
-def compare(numbers: Numbers, steps: Iterable[Step]) -> Finding:
+def compare(numbers: Numbers, steps: Iterable[Step]) -> Reproduction:
     """Take steps until all numbers recorded have been compared; what is equal is so in each bit.
 
     Only 0 and -0 count as equal, as SQLite knows no -0.
@@ -240,7 +238,7 @@ def compare(numbers: Numbers, steps: Iterable[Step]) -> Finding:
     compared = Counter(name for _, name in numbers)
     left, differences, added = dict(numbers), [], Counter[str]()
     for step in steps:
-        for name, value in metrics(step):
+        for name, value in step.metrics():
             now = float(value)
             recorded = left.pop((step.number, name), None)
             if recorded is None:
@@ -253,4 +251,4 @@ def compare(numbers: Numbers, steps: Iterable[Step]) -> Finding:
     for (number, name), recorded in left.items():
         differences += [Difference(number, name, then, None) for then in recorded]
     differences.sort(key=lambda each: (each.step, each.name not in LOSSES, each.name))
-    return Finding(compared, differences, added)
+    return Reproduction(compared, differences, added)

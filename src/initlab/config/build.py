@@ -1,0 +1,74 @@
+"""Building: from the composed config to the objects that run."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from initlab.config.explain import class_line, unknown_key
+from initlab.config.pages import experiments_page, options_page
+from initlab.config.schema import GROUPS, PROJECT, SCHEMAS, Config, ConfigError, options
+
+
+def register() -> None:
+    """Put the schema into Hydra's ConfigStore, where the YAML files find it."""
+    OmegaConf.register_new_resolver("project", lambda: str(PROJECT), replace=True)
+    OmegaConf.register_new_resolver("options", options_page, replace=True)
+    OmegaConf.register_new_resolver("experiments", experiments_page, replace=True)
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config, provider="initlab")
+    for group, schemas in SCHEMAS.items():
+        for name, schema in schemas.items():
+            store.store(group=f"schema/{group}", name=name, node=schema, provider="initlab")
+
+
+def build(config: DictConfig) -> Config:
+    """Turn the composed config into the objects that run.
+
+    Raises `ConfigError` for a value out of range, for a key that the schema does not know (which
+    Hydra's `+key=value` lets in) and for settings that contradict each other.
+    """
+    if OmegaConf.get_type(config) is not Config:
+        raise ConfigError(
+            "the config has no schema: its defaults must begin with `- schema`, as those of "
+            "conf/config.yaml do"
+        )
+    refuse_unknown_keys(config)
+    built: dict[str, Any] = {}
+    for name in (each.name for each in fields(Config) if each.init):
+        if OmegaConf.is_missing(config, name):
+            raise ConfigError(f"{name}: nothing is chosen. Choices: {', '.join(options(name))}")
+        value = config[name]
+        if name in GROUPS and OmegaConf.get_type(value) not in SCHEMAS[name].values():
+            raise ConfigError(f"{name}: the option names no class.{class_line(name)}")
+        try:
+            built[name] = OmegaConf.to_object(value) if OmegaConf.is_config(value) else value
+        except ValueError as error:
+            raise ConfigError(f"{name}.{error}") from error
+    try:
+        return Config(**built)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def refuse_unknown_keys(config: DictConfig, path: str = "") -> None:
+    """Raise `ConfigError` for a key that no dataclass of the schema has, also within a list."""
+    schema = OmegaConf.get_type(config)
+    if schema is None or schema is dict:
+        return
+    known = [field.name for field in fields(schema) if field.init]
+    for key in map(str, config):
+        if key == "hydra" and not path:  # which is Hydra's own
+            continue
+        if key not in known:
+            raise ConfigError(unknown_key(f"{path}{key}", known))
+        child = None if OmegaConf.is_missing(config, key) else config[key]
+        if isinstance(child, DictConfig):
+            refuse_unknown_keys(child, f"{path}{key}.")
+        if isinstance(child, ListConfig):
+            for index, item in enumerate(child):
+                if OmegaConf.is_config(item):
+                    raise ConfigError(f"{path}{key}[{index}] must be a plain value; got {item}")

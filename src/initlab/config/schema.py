@@ -1,0 +1,179 @@
+"""The schema: every key of a config, its type and its default.
+
+Config is data. Every option of a group is one dataclass here and one YAML file in `conf/`. Nothing
+in it names code.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+from initlab import checks
+from initlab.data import datasets
+from initlab.nn import activations, initializers, models, optimizers, quadratic, schedules, training
+
+PROJECT = Path(__file__).resolve().parents[3]
+GROUPS = ("init", "activation", "optimizer", "schedule", "model", "data")
+
+
+class ConfigError(checks.UserError):
+    """A mistake in a setting; the message names the key, the value and the choices."""
+
+
+def concrete_classes(base: type) -> dict[str, type]:
+    """Return by name the classes of initlab below `base` that can be made."""
+    found: dict[str, type] = {}
+    child: type
+    for child in base.__subclasses__():
+        ours = child.__module__.startswith("initlab.") and not inspect.isabstract(child)
+        found |= {child.__name__: child} if ours else {}
+        found |= concrete_classes(child)
+    return found
+
+
+# group → class name → dataclass; the files of conf/<group>/ name the class that they fill in.
+SCHEMAS: dict[str, dict[str, type]] = {
+    "init": concrete_classes(initializers.Initializer),
+    "activation": concrete_classes(activations.Activation),
+    "optimizer": concrete_classes(optimizers.Optimizer),
+    "schedule": concrete_classes(schedules.Schedule),
+    "model": concrete_classes(models.Model),
+    "data": concrete_classes(datasets.Dataset),
+}
+
+
+@dataclass
+class Tracking:
+    """Where runs are recorded: the `tracking.*` keys.
+
+    uri         of the MLflow store; null: $MLFLOW_TRACKING_URI, else mlflow.db in the project
+    experiment  MLflow experiment to put the runs in
+    pictures    false draws none, and records numbers and histograms alone
+    enabled     false trains without MLflow
+    """
+
+    uri: str | None = None
+    experiment: str = "initlab"
+    pictures: bool = True
+    enabled: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.experiment.strip():
+            raise ValueError("experiment must not be empty")
+
+
+@dataclass
+class Sweep:
+    """What `-m` does: the `sweep.*` keys.
+
+    existing  where a finished run of the same numbers is in the experiment: skip the trial, rerun
+              it, or end with an error before anything starts
+    on_error  after a trial that fails: continue with the others, or stop
+    dry_run   true lists the trials and what would become of them, and starts none
+    """
+
+    existing: str = "skip"
+    on_error: str = "continue"
+    dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        checks.one_of("existing", self.existing, ("skip", "rerun", "error"))
+        checks.one_of("on_error", self.on_error, ("continue", "stop"))
+
+
+@dataclass
+class Config:
+    """Everything that a run depends on."""
+
+    init: initializers.Initializer = MISSING
+    activation: activations.Activation = MISSING
+    optimizer: optimizers.Optimizer = MISSING
+    schedule: schedules.Schedule = MISSING
+    model: models.Model = MISSING
+    data: datasets.Dataset = MISSING
+    train: training.Training = field(default_factory=training.Training)
+    tracking: Tracking = field(default_factory=Tracking, metadata=datasets.INCIDENTAL)
+    sweep: Sweep = field(default_factory=Sweep, metadata=datasets.INCIDENTAL)
+    seed: int = 0
+    dtype: str = "float32"
+    # The laws of `model.output_init` and its like, by place; made by `build`, not set by anybody.
+    places: dict[str, initializers.Initializer] = field(
+        init=False, default_factory=dict, metadata={"omegaconf_ignore": True}
+    )
+
+    def __post_init__(self) -> None:
+        checks.at_least("seed", self.seed, 0)
+        checks.one_of("dtype", self.dtype, ("float32", "float64"))
+        if isinstance(self.model, quadratic.Quadratic):
+            if self.train.weight_decay:
+                raise ValueError(
+                    f"train.weight_decay must be 0 for a model without weights; "
+                    f"got {self.train.weight_decay}"
+                )
+            return
+        assert isinstance(self.model, models.NetworkModel)
+        if self.train.steps and not self.data.labelled:
+            raise ValueError(
+                f"train.steps must be 0 for data without labels, which nothing can be learnt "
+                f"from; got {self.train.steps}"
+            )
+        if self.model.batch_norm and self.train.batch_size < 2:
+            raise ValueError(
+                f"train.batch_size must be at least 2 with model.batch_norm, as one example has "
+                f"no variance; got {self.train.batch_size}"
+            )
+        self.init = self.init.tuned(self.activation)
+        for place, option in self.model.inits.items():
+            if option not in options("init"):
+                raise ValueError(
+                    checks.no_such_option(f"model.{place}_init", option, options("init"))
+                )
+            self.places[place] = load_option("init", option).tuned(self.activation)
+
+
+def load_option(group: str, option: str) -> Any:
+    """Return the object that an option of a group stands for, with the settings of its file."""
+    settings = OmegaConf.load(PROJECT / "conf" / group / f"{option}.yaml")
+    assert isinstance(settings, DictConfig)
+    schema = SCHEMAS[group][settings.pop("defaults")[0][f"/schema/{group}@_here_"]]
+    return OmegaConf.to_object(OmegaConf.merge(schema, settings))
+
+
+def options(group: str) -> list[str]:
+    """Return the options of a config group: the names of its files."""
+    return sorted(file.stem for file in (PROJECT / "conf" / group).glob("*.yaml"))
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every value of a plain nested dict by its dotted key."""
+    for key, value in config.items():
+        if isinstance(value, dict):
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def incidental_keys() -> tuple[str, ...]:
+    """Return how the keys begin that no number depends on, such as `tracking.` and `data.root`.
+
+    They are the fields that the dataclasses mark so: where things are, and how they are fetched.
+    """
+    found = {f"{each.name}.": each for each in fields(Config)}
+    for group, classes in SCHEMAS.items():
+        for schema in classes.values():
+            found |= {f"{group}.{each.name}": each for each in fields(schema)}
+    return tuple(key for key, each in found.items() if each.metadata.get("incidental"))
+
+
+INCIDENTAL_KEYS = incidental_keys()
+
+
+def essential(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings, by dotted key, that the numbers of a run depend on."""
+    return {key: value for key, value in settings.items() if not key.startswith(INCIDENTAL_KEYS)}

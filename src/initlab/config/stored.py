@@ -1,0 +1,149 @@
+"""Stored configs: the config.yaml of a recorded run, which anybody may have written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from initlab.checks import choices, first_line, no_such_option
+from initlab.config.build import build
+from initlab.config.explain import explain
+from initlab.config.schema import GROUPS, PROJECT, Config, ConfigError, essential, options
+
+
+def restore(chosen: Mapping[str, str], text: str) -> tuple[Config, dict[str, Any]]:
+    """Return the config of a recorded run, as the objects that run and as nested plain values.
+
+    chosen  the option of each group that the run made use of
+    text    its config.yaml; only what numbers depend on is taken from it, while where things are
+            and how they are fetched is as conf/ has it now
+
+    Both may have been written by anybody, and can execute nothing. Raises `ConfigError` for what
+    `build` refuses, and for a text that is more than names and plain values.
+    """
+    for group, option in chosen.items():
+        if option not in options(group):
+            raise ConfigError(no_such_option(group, option, options(group)))
+    document = read_plain(text)
+    unused = {*GROUPS} - {*chosen}
+    begun = GlobalHydra.instance().is_initialized()  # there can be one in a process
+    folder = str(PROJECT / "conf")
+    try:
+        with nullcontext() if begun else initialize_config_dir(folder, version_base="1.3"):
+            local = compose("config", [f"{group}={option}" for group, option in chosen.items()])
+        composed = OmegaConf.merge(local, essential_part(document, local, unused))
+        assert isinstance(composed, DictConfig)
+        config = build(composed)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(explain(error)) from error
+    for group in sorted(unused - config.model.unused):
+        raise ConfigError(f"{group}: nothing is chosen. Choices: {', '.join(options(group))}")
+    plain = OmegaConf.to_container(composed, resolve=True)
+    assert isinstance(plain, dict)
+    return config, {str(key): value for key, value in plain.items()}
+
+
+def essential_part(document: dict[str, Any], local: DictConfig, unused: set[str]) -> dict[str, Any]:
+    """Return of a config.yaml what numbers depend on, less the unused groups."""
+    names = [str(name) for name in local]
+    taken: dict[str, Any] = {}
+    for name, value in document.items():
+        if name not in names:
+            raise ConfigError(f"there is no key or group {name!r}.{choices(name, names)}")
+        if not OmegaConf.is_config(local[name]):
+            taken[name] = value
+        elif not isinstance(value, dict):
+            raise ConfigError(f"{name} must be a group of keys; got {str(value)[:80]}")
+        elif name not in unused:
+            kept = essential({f"{name}.{key}": key for key in value})
+            taken[name] = {key: value[key] for key in kept.values()}
+    return taken
+
+
+MOST_LETTERS = 1_000_000  # of a config.yaml; that of a usual run has 700
+REFUSED_TOKENS = {
+    yaml.AliasToken: "an alias (*)",  # a few lines of which can stand for a billion values
+    yaml.AnchorToken: "an anchor (&)",
+    yaml.TagToken: "a tag (!)",  # which may name a class
+    yaml.DirectiveToken: "a directive (%)",
+}
+PLAIN = (str, int, float, bool, type(None))
+
+
+class UniqueKeyLoader(yaml.SafeLoader):  # type: ignore[misc]
+    """PyYAML's safe loader, which refuses a key that is set twice and keys that are no names."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[str, Any]:
+        """Return a mapping; raises `ConfigError` at the first key that is wrong."""
+        names = set()
+        for key, _ in node.value:
+            name, line = key.value, key.start_mark.line + 1
+            if not (isinstance(name, str) and re.fullmatch(r"[A-Za-z_][\w.-]{0,99}", name)):
+                raise ConfigError(f"config.yaml, line {line}: a key must be a name")
+            if name in names:
+                raise ConfigError(f"config.yaml, line {line}: {name} is set twice")
+            names.add(name)
+        mapping: dict[str, Any] = super().construct_mapping(node, deep)
+        return mapping
+
+
+def read_plain(text: str) -> dict[str, Any]:
+    """Return the mapping that a YAML text holds, if it has nothing but names and plain values.
+
+    Raises `ConfigError` for whatever YAML can do beyond that, for keys that name code, for
+    interpolations, and for what is not YAML.
+    """
+    if len(text) > MOST_LETTERS:
+        raise ConfigError(
+            f"config.yaml must have at most {MOST_LETTERS:,} letters; got {len(text):,}"
+        )
+    try:
+        for token in yaml.scan(text, yaml.SafeLoader):
+            if refused := REFUSED_TOKENS.get(type(token)):
+                line = token.start_mark.line + 1
+                raise ConfigError(
+                    f"config.yaml, line {line}: {refused} is refused, a config is plain data"
+                )
+        document = yaml.load(text, UniqueKeyLoader)
+    except RecursionError as error:
+        raise ConfigError("config.yaml: lists and keys stand too deep within each other") from error
+    except yaml.MarkedYAMLError as error:
+        raise ConfigError(
+            f"config.yaml, line {error.problem_mark.line + 1}: {error.problem}"
+        ) from error
+    except (yaml.YAMLError, ValueError, LookupError, ArithmeticError) as error:
+        # Such as an integer of 5,000 digits.
+        raise ConfigError(f"config.yaml: a value cannot be read: {first_line(error)}") from error
+    if not isinstance(document, dict):
+        raise ConfigError("config.yaml must be a mapping of keys to values")
+    refuse_code(document, "")
+    return document
+
+
+def refuse_code(value: Any, path: str) -> None:
+    """Raise `ConfigError` for whatever at `path` is not a name or a plain value."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            name = f"{path}.{key}" if path else key
+            if key.startswith("_"):
+                raise ConfigError(f"{name}: a config is data and cannot name code")
+            refuse_code(item, name)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            refuse_code(item, f"{path}[{index}]")
+    elif not isinstance(value, PLAIN) or value == "???":
+        raise ConfigError(f"{path} must be a plain value; got {str(value)[:80]!r}")
+    elif isinstance(value, str):
+        if "${" in value:
+            raise ConfigError(f"{path}: an interpolation is refused; got {value[:80]!r}")
+        if not value.isprintable():
+            raise ConfigError(f"{path} must be a plain value; got {value[:80]!r}")

@@ -1,0 +1,353 @@
+"""Initialisers: the laws from which a layer's first weights are drawn.
+
+An initialiser is called with a random generator and the layer's fan-in and fan-out, and returns
+W of shape (fan_in, fan_out) in float64; the network rounds to its own dtype. Normal laws share
+their base draws: from equal generators, `std001` and `he` return the same array but for a factor.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from initlab import checks
+
+if TYPE_CHECKING:
+    from initlab.nn.activations import Activation
+    from initlab.nn.layers import Dense
+
+Weights = NDArray[np.float64]
+
+FANS: dict[str, Callable[[int, int], float]] = {
+    "fan_in": lambda fan_in, fan_out: fan_in,
+    "fan_out": lambda fan_in, fan_out: fan_out,
+    "fan_avg": lambda fan_in, fan_out: (fan_in + fan_out) / 2,
+    "fan_geo_avg": lambda fan_in, fan_out: math.sqrt(fan_in * fan_out),
+}
+
+Draw = Callable[[np.random.Generator, tuple[int, int]], Weights]
+
+
+def truncated_normal(rng: np.random.Generator, shape: tuple[int, int]) -> Weights:
+    """Draw from N(0, 1), anew what lies beyond ±2, and divide by the std that this leaves.
+
+    Keras and JAX divide so in their variance scaling; PyTorch's `trunc_normal_` does not.
+    """
+    draws = rng.standard_normal(shape)
+    while (beyond := np.abs(draws) > 2).any():
+        draws[beyond] = rng.standard_normal(np.count_nonzero(beyond))
+    draws /= 0.87962566103423978
+    return draws
+
+
+# Draws of mean 0 and variance 1.
+DISTRIBUTIONS: dict[str, Draw] = {
+    "normal": lambda rng, shape: rng.standard_normal(shape),
+    "truncated_normal": truncated_normal,
+    "uniform": lambda rng, shape: rng.uniform(-math.sqrt(3), math.sqrt(3), shape),
+}
+
+
+@dataclass
+class Initializer(ABC):
+    """A law for W (fan_in, fan_out).
+
+    Where a law has a gain, a factor of all that it draws, this may be "auto": the activation's own.
+    """
+
+    @abstractmethod
+    def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
+        """Draw W (fan_in, fan_out), float64."""
+
+    @abstractmethod
+    def exact_std(self, fan_in: int, fan_out: int) -> float:
+        """Return the standard deviation of the law, to lay over what is measured.
+
+        It is nan where the data decide.
+        """
+
+    def tuned(self, activation: Activation) -> Initializer:
+        """Return the law for nets of this activation: its own gain in the place of auto.
+
+        Pre-activations of variance 1 then give the next layer's the same. In most nets they come
+        back to it from elsewhere; with relu they stay where they are, with gelu and silu they leave
+        it further behind at every layer, which `lsuv` mends.
+        """
+        if getattr(self, "gain", 1.0) != "auto":
+            return self
+        return replace(self, **{"gain": activation.gain()})
+
+    def adjust(self, layers: Sequence[Dense], forward: Callable[[], object]) -> str:
+        """Change the weights drawn after looking at a batch; return what there is to say.
+
+        layers   the Dense layers that this law drew, first to last
+        forward  sends the batch through the network, so that each layer's `y` holds its outputs
+        """
+        return ""
+
+
+def number(gain: float | str) -> float:
+    """Return a gain that is a number, as it must be when weights are drawn."""
+    assert not isinstance(gain, str), "gain is auto: draw from what `tuned` returns"
+    return gain
+
+
+@dataclass
+class Constant(Initializer):
+    """Every weight the same, so that units never become different, unless by dropout.
+
+    name      value  source
+    zeros     0      Saitoh 2016, 6.2
+    const001  0.01   Saitoh 2016, 6.2
+    """
+
+    value: float = 0.0
+
+    def __post_init__(self) -> None:
+        checks.finite("value", self.value)
+
+    def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
+        return np.full((fan_in, fan_out), self.value, np.float64)
+
+    def exact_std(self, fan_in: int, fan_out: int) -> float:
+        return 0.0
+
+
+@dataclass
+class Normal(Initializer):
+    """Zero-mean normal weights of one standard deviation, whatever the size of the layer.
+
+    name     std    source
+    std1     1      Saitoh 2016, 6.2
+    std01    0.1    Saitoh 2016, 6.2
+    std001   0.01   Saitoh 2016, 6.2
+    std0001  0.001  Saitoh 2016, 6.2
+    """
+
+    std: float = 0.01
+
+    def __post_init__(self) -> None:
+        checks.positive("std", self.std)
+
+    def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
+        return self.std * rng.standard_normal((fan_in, fan_out))
+
+    def exact_std(self, fan_in: int, fan_out: int) -> float:
+        return self.std
+
+
+@dataclass
+class TruncatedNormal(Initializer):
+    """Zero-mean normal weights, none beyond two standard deviations of the normal that is cut.
+
+    std is that of what is drawn, and the bound 2 std / 0.88 = 2.27 std. PyTorch, Keras and JAX take
+    std for that of the normal before the cut: what they draw has 0.88 of it.
+    """
+
+    std: float = 0.01
+
+    def __post_init__(self) -> None:
+        checks.positive("std", self.std)
+
+    def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
+        return self.std * truncated_normal(rng, (fan_in, fan_out))
+
+    def exact_std(self, fan_in: int, fan_out: int) -> float:
+        return self.std
+
+
+@dataclass
+class VarianceScaling(Initializer):
+    """Zero-mean weights of variance gain² · scale / n, where n is a fan of the layer.
+
+    name              scale  mode     distribution      source
+    xavier            1      fan_in   normal            Saitoh 2016, 6.2 (simplified Xavier)
+    xavier_sum        1/2    fan_avg  normal            often quoted: 1 / (fan_in + fan_out)
+    xavier_normal     1      fan_avg  normal            Glorot & Bengio 2010, eq. 12
+    xavier_uniform    1      fan_avg  uniform           Glorot & Bengio 2010, eq. 16
+    he                2      fan_in   normal            He et al. 2015, eq. 10
+    he_uniform        2      fan_in   uniform           He et al. 2015, eq. 10
+    he_fan_out        2      fan_out  normal            He et al. 2015, eq. 14
+    lecun             1      fan_in   normal            LeCun et al. 1998, eq. 16
+    lecun_uniform     1      fan_in   uniform           LeCun et al. 1998, eq. 16
+    variance_scaling  1      fan_in   truncated_normal  the default of Keras
+
+    The gain of all is 1. With gain auto, scale must be 1, or the activation would count twice.
+    """
+
+    scale: float = 1.0
+    gain: int | float | str = 1.0
+    mode: str = "fan_in"
+    distribution: str = "normal"
+
+    def __post_init__(self) -> None:
+        checks.positive("scale", self.scale)
+        checks.positive_or_auto("gain", self.gain)
+        if self.gain == "auto" and self.scale != 1:
+            raise ValueError(f"scale must be 1 where gain is auto; got {self.scale}")
+        checks.one_of("mode", self.mode, FANS)
+        checks.one_of("distribution", self.distribution, DISTRIBUTIONS)
+
+    def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
+        draws = DISTRIBUTIONS[self.distribution](rng, (fan_in, fan_out))
+        return self.exact_std(fan_in, fan_out) * draws
+
+    def exact_std(self, fan_in: int, fan_out: int) -> float:
+        return number(self.gain) * math.sqrt(self.scale / FANS[self.mode](fan_in, fan_out))
+
+
+@dataclass
+class Orthogonal(Initializer):
+    """W from the Haar measure: WᵀW = gain² I where fan_in ≥ fan_out, WWᵀ = gain² I elsewhere.
+
+    name        gain  source
+    orthogonal  1     Saxe et al. 2014
+
+    The columns of Q, of a Gaussian's QR, take the signs of R's diagonal: without them, Q depends on
+    how the routine chooses signs (Mezzadri 2007).
+    """
+
+    gain: int | float | str = 1.0
+
+    def __post_init__(self) -> None:
+        checks.positive_or_auto("gain", self.gain)
+
+    def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
+        draws = rng.standard_normal((fan_in, fan_out))
+        q, r = np.linalg.qr(draws if fan_in >= fan_out else draws.T)
+        q *= np.copysign(number(self.gain), np.diagonal(r))
+        return q if fan_in >= fan_out else q.T
+
+    def exact_std(self, fan_in: int, fan_out: int) -> float:
+        """Return the rms of the entries, which is the same for every draw."""
+        return number(self.gain) / math.sqrt(max(fan_in, fan_out))
+
+
+@dataclass
+class Identity(Initializer):
+    """W = gain · I; of the units or inputs that are too many, all weights are 0.
+
+    name      gain  source
+    identity  1     Le et al. 2015, for the recurrent weights of relu nets
+    """
+
+    gain: int | float | str = 1.0
+
+    def __post_init__(self) -> None:
+        checks.positive_or_auto("gain", self.gain)
+
+    def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
+        return number(self.gain) * np.eye(fan_in, fan_out)
+
+    def exact_std(self, fan_in: int, fan_out: int) -> float:
+        ones = 1 / max(fan_in, fan_out)
+        return number(self.gain) * math.sqrt(ones * (1 - ones))
+
+
+@dataclass
+class Sparse(Initializer):
+    """Normal weights from some of the inputs to each unit, the rest 0.
+
+    name    nonzeros  std  source
+    sparse  15        1    Martens 2010
+
+    nonzeros  incoming weights of a unit that are not 0; where fan_in is less, none is 0
+    std       of these weights
+    """
+
+    nonzeros: int = 15
+    std: float = 1.0
+
+    def __post_init__(self) -> None:
+        checks.at_least("nonzeros", self.nonzeros, 1)
+        checks.positive("std", self.std)
+
+    def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
+        rows = min(self.nonzeros, fan_in)
+        w = np.zeros((fan_in, fan_out))
+        w[:rows] = self.std * rng.standard_normal((rows, fan_out))
+        return rng.permuted(w, axis=0)
+
+    def exact_std(self, fan_in: int, fan_out: int) -> float:
+        return self.std * math.sqrt(min(self.nonzeros, fan_in) / fan_in)
+
+
+@dataclass
+class LSUV(Initializer):
+    """Orthogonal weights, then scaled layer by layer to outputs of variance 1 over a batch.
+
+    The outputs are those before the activation, all units and examples together. Mishkin & Matas
+    2016, algorithm 1 ("layer-sequential unit-variance").
+
+    tolerance  what the variance may differ from 1
+    max_tries  rescalings of a layer at most; one is enough but for rounding, as biases are 0 then
+    """
+
+    tolerance: float = 0.1
+    max_tries: int = 10
+
+    def __post_init__(self) -> None:
+        checks.positive("tolerance", self.tolerance)
+        checks.at_least("max_tries", self.max_tries, 1)
+
+    def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
+        return Orthogonal()(rng, fan_in, fan_out)
+
+    def exact_std(self, fan_in: int, fan_out: int) -> float:
+        return math.nan
+
+    @np.errstate(over="ignore", invalid="ignore")  # what is not finite is told
+    def adjust(self, layers: Sequence[Dense], forward: Callable[[], object]) -> str:
+        if not layers:
+            return ""
+        tries: list[int] = []  # of each layer that came to variance 1
+        failed: dict[str, list[int]] = {}  # what is wrong: the numbers of the layers
+        forward()
+        for layer in layers:
+            var, count = variance(layer), 0
+            while abs(var - 1) > self.tolerance and 0 < var < math.inf and count < self.max_tries:
+                layer.W /= math.sqrt(var)
+                forward()
+                var, count = variance(layer), count + 1
+            if abs(var - 1) <= self.tolerance:
+                tries.append(count)
+            else:
+                failed.setdefault(self.fault(var), []).append(layer.number)
+        return "; ".join([self.success(tries, len(layers)), *map(failure, failed.items())])
+
+    def fault(self, var: float) -> str:
+        """Say of outputs that are not at variance 1 why not."""
+        if var == 0:
+            return "do not vary"
+        if not math.isfinite(var):
+            return "have no finite variance"
+        return f"need more than {self.max_tries} rescalings"
+
+    def success(self, tries: list[int], layers: int) -> str:
+        """Say how many of the layers came to variance 1, after how many rescalings."""
+        which = f"{len(tries)} of {layers}" if len(tries) < layers else f"{layers}"
+        low, high = min(tries, default=0), max(tries, default=0)
+        took = str(high) if low == high else f"{low} to {high}"
+        return (
+            f"lsuv brought the pre-activations of {which} layer{'s' * (layers != 1)} to variance "
+            f"1 ± {self.tolerance:g}, with {took} rescaling{'s' * (took != '1')} a layer"
+        )
+
+
+def variance(layer: Dense) -> float:
+    """Return the variance of a layer's outputs, all units and examples together."""
+    return float(np.var(layer.y, dtype=np.float64))
+
+
+def failure(fault: tuple[str, list[int]]) -> str:
+    """Say which layers have a fault, given what is wrong and their positions."""
+    wrong, positions = fault
+    which, whose = ("layers", "their") if len(positions) > 1 else ("layer", "its")
+    numbers = ", ".join(map(str, positions))
+    return f"{which} {numbers} could not be scaled: {whose} outputs {wrong}"

@@ -1,0 +1,189 @@
+"""Models: what `model=` chooses."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from initlab import checks
+from initlab.nn.activations import Activation
+from initlab.nn.layers import BatchNorm, Dense, Dropout, Elementwise, Layer, Residual
+from initlab.nn.network import Network
+
+
+@dataclass
+class Model:
+    """Something to train.
+
+    unused  groups and keys that make no difference to it
+    """
+
+    unused: ClassVar[frozenset[str]] = frozenset()
+
+
+@dataclass(kw_only=True)
+class NetworkModel(Model, ABC):
+    """A network of Dense layers and activations, with switches that all of them have.
+
+    bias                 of the Dense layers
+    batch_norm           normalise each hidden layer over the batch
+    batch_norm_place     before the activation, as Ioffe & Szegedy 2015 do, or after it
+    batch_norm_eps       added to the variance; PyTorch and Flax 1e-5, Keras 1e-3
+    batch_norm_momentum  the weight of a new batch in the running statistics, as in PyTorch; Keras
+                         and Flax give that of the old ones, 0.99
+    dropout              the share of each hidden layer's activations that is dropped
+    dropout_scaling      what makes up for it: training scales the others up, as libraries do today;
+                         evaluation scales all down, as Srivastava et al. 2014 do
+    input_init           option of `init` for the first layer; null: the one of all layers
+    output_init          option of `init` for the last layer
+    """
+
+    residual: ClassVar[bool] = False
+
+    bias: bool = True
+    batch_norm: bool = False
+    batch_norm_place: str = "before"
+    batch_norm_eps: float = 1e-5
+    batch_norm_momentum: float = 0.1
+    dropout: float = 0.0
+    dropout_scaling: str = "training"
+    input_init: str | None = None
+    output_init: str | None = None
+
+    def __post_init__(self) -> None:
+        checks.one_of("batch_norm_place", self.batch_norm_place, ("before", "after"))
+        checks.positive("batch_norm_eps", self.batch_norm_eps)
+        checks.share("batch_norm_momentum", self.batch_norm_momentum)
+        checks.fraction("dropout", self.dropout)
+        checks.one_of("dropout_scaling", self.dropout_scaling, ("training", "evaluation"))
+
+    @property
+    def inits(self) -> dict[str, str]:
+        """The options of `init` that places in the network have of their own."""
+        named = {"input": self.input_init, "output": self.output_init}
+        return {place: option for place, option in named.items() if option is not None}
+
+    @abstractmethod
+    def layers(
+        self,
+        features: int,
+        classes: int,
+        activation: Activation,
+        rng: np.random.Generator | None,
+    ) -> list[Layer]:
+        """Return the layers in a row; dropout will draw from `rng`."""
+
+    def build(
+        self,
+        features: int,
+        classes: int,
+        activation: Activation,
+        batch: int,
+        dtype: DTypeLike,
+        dropout_rng: np.random.Generator | None = None,
+    ) -> Network:
+        """Return the network for batches of up to `batch`, its weights still zero."""
+        layers = self.layers(features, classes, activation, dropout_rng)
+        return Network(layers, features, batch, dtype)
+
+    def activated(
+        self, size: int, activation: Activation, rng: np.random.Generator | None
+    ) -> list[Layer]:
+        """Return the activation with the layers that the switches put around it."""
+        norm: list[Layer] = []
+        if self.batch_norm:
+            norm.append(BatchNorm(size, self.batch_norm_eps, self.batch_norm_momentum))
+        layers: list[Layer] = [Elementwise(activation)]
+        layers = norm + layers if self.batch_norm_place == "before" else layers + norm
+        if self.dropout:
+            assert rng is not None, "dropout needs a stream"
+            (own,) = rng.spawn(1)
+            layers.append(Dropout(self.dropout, own, self.dropout_scaling))
+        return layers
+
+
+@dataclass
+class MLP(NetworkModel):
+    """A multilayer perceptron: Dense and activation for each hidden size, then Dense."""
+
+    hidden: list[int] = field(default_factory=lambda: [200, 200])
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.hidden or any(size < 1 for size in self.hidden):
+            raise ValueError(
+                f"hidden must be a list of one or more sizes of at least 1, "
+                f"such as [200, 200]; got {list(self.hidden)}"
+            )
+
+    def layers(
+        self,
+        features: int,
+        classes: int,
+        activation: Activation,
+        rng: np.random.Generator | None,
+    ) -> list[Layer]:
+        layers: list[Layer] = []
+        fan_in, place = features, "input"
+        for size in self.hidden:
+            layers.append(Dense(fan_in, size, self.bias, place))
+            layers += self.activated(size, activation, rng)
+            fan_in, place = size, "hidden"
+        layers.append(Dense(fan_in, classes, self.bias, "output"))
+        return layers
+
+
+@dataclass
+class ResidualMLP(NetworkModel):
+    """Dense, then residual blocks with the activation before each of their two Dense layers.
+
+    x ← x + residual_scale · W₂ φ(W₁ φ(x)) for each block, then φ and Dense. He et al. 2016,
+    "Identity mappings in deep residual networks", without convolutions. Of 2 · blocks + 2 Dense
+    layers in all; `blocks=24` has fifty.
+
+    width           of all hidden layers
+    blocks          residual blocks of two layers each
+    residual_scale  factor of each branch; 1/√blocks keeps the sum of all from growing with depth
+    branch_init     option of `init` for the last layer of each branch; Zhang et al. 2019 (Fixup):
+                    branch_init=zeros output_init=zeros
+    """
+
+    residual: ClassVar[bool] = True
+
+    width: int = 100
+    blocks: int = 5
+    residual_scale: float = 1.0
+    branch_init: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checks.at_least("width", self.width, 1)
+        checks.at_least("blocks", self.blocks, 1)
+        checks.finite("residual_scale", self.residual_scale)
+
+    @property
+    def inits(self) -> dict[str, str]:
+        own = {} if self.branch_init is None else {"branch": self.branch_init}
+        return super().inits | own
+
+    def layers(
+        self,
+        features: int,
+        classes: int,
+        activation: Activation,
+        rng: np.random.Generator | None,
+    ) -> list[Layer]:
+        layers: list[Layer] = [Dense(features, self.width, self.bias, "input")]
+        for _ in range(self.blocks):
+            branch = self.activated(self.width, activation, rng)
+            branch.append(Dense(self.width, self.width, self.bias))
+            branch += self.activated(self.width, activation, rng)
+            branch.append(Dense(self.width, self.width, self.bias, "branch"))
+            layers.append(Residual(branch, self.residual_scale))
+        layers += self.activated(self.width, activation, rng)
+        layers.append(Dense(self.width, classes, self.bias, "output"))
+        return layers

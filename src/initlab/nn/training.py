@@ -1,0 +1,268 @@
+"""Training: one loop that yields what happens and knows nothing of trackers or plots.
+
+Step k is the state after k updates. Its loss is that of batch k before the update, so that step 0
+shows the network as initialised, and the last step, which has no batch, shows it as trained.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from initlab import checks
+from initlab.data.batches import BATCHING, Rows
+from initlab.data.datasets import Data, Samples
+from initlab.nn.diagnostics import Probe, Snapshot
+from initlab.nn.losses import SoftmaxCrossEntropy
+from initlab.nn.metrics import Metric
+from initlab.nn.network import Network, Parameters
+from initlab.nn.optimizers import Optimizer
+from initlab.nn.schedules import Schedule
+
+EVALUATION_BATCH = 500
+EVALUATION_SHARE = 4  # examples trained on for one evaluated, whose work is a third of theirs
+MOST_INTERVALS = 10  # between two evaluations, unless more are asked for
+
+
+@dataclass
+class Training:
+    """How to train: the `train.*` keys.
+
+    steps         number of updates
+    batch_size    examples a step
+    batching      shuffle (epochs), random (draws with replacement), fixed (one batch for ever)
+    eval_every    steps between two evaluations; the first and the last step always have one; null:
+                  as many as make ten intervals, or fewer where that would take through the network
+                  more than a quarter of the examples trained on
+    probe_size    the first so many training examples give train/accuracy and all distributions
+    snapshots     steps at which distributions are recorded; null: first, middle and last
+    weight_decay  λ of the penalty λ/2 · Σ W², of which the loss shown is free
+    threads       threads of the linear algebra
+    """
+
+    steps: int = 1000
+    batch_size: int = 100
+    batching: str = "shuffle"
+    eval_every: int | None = None
+    probe_size: int = 1000
+    snapshots: list[int] | None = None
+    weight_decay: float = 0.0
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        checks.at_least("steps", self.steps, 0)
+        for name in ("batch_size", "threads"):
+            checks.at_least(name, getattr(self, name), 1)
+        if self.eval_every is not None:
+            checks.at_least("eval_every", self.eval_every, 1)
+        checks.at_least("probe_size", self.probe_size, 2)  # one example does not vary
+        checks.one_of("batching", self.batching, BATCHING)
+        checks.at_least("weight_decay", self.weight_decay, 0)
+        for step in self.snapshots or []:
+            if not 0 <= step <= self.steps:
+                raise ValueError(f"snapshots must lie within steps 0 to {self.steps}; got {step}")
+
+    def eval_steps(self, examples: int) -> set[int]:
+        """Return the steps at which to evaluate, where one evaluation goes through `examples`."""
+        every = self.eval_every
+        if every is None:
+            affordable = self.steps * self.batch_size // (EVALUATION_SHARE * examples)
+            every = math.ceil(self.steps / min(max(affordable, 1), MOST_INTERVALS))
+        return {*range(0, self.steps, max(every, 1)), self.steps}
+
+    def snapshot_steps(self) -> set[int]:
+        """Return the steps at which to record distributions."""
+        if self.snapshots is None:
+            return {0, self.steps // 2, self.steps}
+        return set(self.snapshots)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What the network does on the probe, the test set and the validation set, if there is one."""
+
+    train_accuracy: float
+    test_loss: float
+    test_accuracy: float
+    validation_loss: float | None = None
+    validation_accuracy: float | None = None
+
+    @property
+    def diverged(self) -> bool:
+        """Whether a loss is no longer a number."""
+        held_out = self.validation_loss
+        return not (math.isfinite(self.test_loss) and (held_out is None or math.isfinite(held_out)))
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The numbers by the names under which they are kept."""
+        found: dict[str, float | None] = {
+            Metric.TRAIN_ACCURACY: self.train_accuracy,
+            Metric.TEST_LOSS: self.test_loss,
+            Metric.TEST_ACCURACY: self.test_accuracy,
+            Metric.VALIDATION_LOSS: self.validation_loss,
+            Metric.VALIDATION_ACCURACY: self.validation_accuracy,
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+    @property
+    def accuracy(self) -> float:
+        """What settings are ranked by: the accuracy on the validation set, else on the test set."""
+        held_out = self.validation_accuracy
+        return self.test_accuracy if held_out is None else held_out
+
+
+@dataclass(slots=True)
+class Step:
+    """What happened at one step.
+
+    loss        of the batch, None at the last step
+    evaluation  at the steps that have one; snapshot likewise
+    lr          the rate of the update, where it may differ from that of the step before
+    point       (x, y), where a function of two variables is descended
+    """
+
+    number: int
+    loss: float | None = None
+    evaluation: Evaluation | None = None
+    snapshot: Snapshot | None = None
+    lr: float | None = None
+    point: tuple[float, float] | None = None
+
+    @property
+    def diverged(self) -> bool:
+        """Whether a loss is no longer a number."""
+        if self.loss is not None and not math.isfinite(self.loss):
+            return True
+        return self.evaluation is not None and self.evaluation.diverged
+
+    def metrics(self) -> Iterator[tuple[str, float]]:
+        """Yield the finite numbers of the step by the names under which they are kept.
+
+        A store turns inf into 1.8e308, and a single NaN breaks the page of a run.
+        """
+        values: dict[str, float] = {}
+        if self.point is not None:
+            values[Metric.X], values[Metric.Y] = self.point
+        if self.loss is not None:
+            values[Metric.TRAIN_LOSS if self.point is None else Metric.F] = self.loss
+        if self.lr is not None:
+            values[Metric.LR] = self.lr
+        if self.evaluation is not None:
+            values |= self.evaluation.metrics
+        if self.snapshot is not None:
+            for statistic, layers in self.snapshot.statistics.items():
+                named = {statistic.of_layer(n): value for n, value in enumerate(layers, start=1)}
+                values |= named
+        if self.diverged:
+            values[Metric.DIVERGED_STEP] = self.number
+        return ((str(name), value) for name, value in values.items() if math.isfinite(value))
+
+
+class Evaluator:
+    """Loss and accuracy of a network on a set of examples, in batches of its own."""
+
+    def __init__(self, network: Network, samples: Samples, classes: int) -> None:
+        batch = min(EVALUATION_BATCH, len(samples))
+        self.network = network.clone_for(batch, "evaluate")
+        self.rows = Rows(samples, batch, network.dtype)
+        self.loss = SoftmaxCrossEntropy(batch, classes, network.dtype)
+        self.count = len(samples)
+        self.batches = np.split(np.arange(self.count), range(batch, self.count, batch))
+
+    def __call__(self) -> tuple[float, float]:
+        """Return the mean loss and the accuracy."""
+        total, correct = 0.0, 0
+        for indices in self.batches:
+            x, labels = self.rows.take(indices)
+            assert labels is not None
+            logits = self.network.forward(x)
+            total += self.loss.forward(logits, labels) * len(indices)
+            correct += int(np.count_nonzero(logits.argmax(axis=-1) == labels))
+        return total / self.count, correct / self.count
+
+
+class Observer:
+    """Looks at a network in training at the steps where something is due."""
+
+    def __init__(self, network: Network, data: Data, config: Training) -> None:
+        first = data.train.first(config.probe_size)
+        x, labels = Rows(first, len(first), network.dtype).take(np.arange(len(first)))
+        self.probe = Probe(network, x, labels, data.classes)
+        self.snapshot_steps = config.snapshot_steps()
+        self.eval_steps: set[int] = set()
+        if labels is not None:
+            self.train = Evaluator(network, first, data.classes)
+            self.test = Evaluator(network, data.test, data.classes)
+            held_out = data.validation
+            self.validation = Evaluator(network, held_out, data.classes) if len(held_out) else None
+            self.eval_steps = config.eval_steps(len(first) + len(data.test) + len(held_out))
+
+    def look(self, number: int, previous: Parameters | None) -> Step:
+        """Return the step with what is due; `previous` holds the parameters one update ago."""
+        step = Step(number)
+        if number in self.eval_steps:
+            held_out = self.validation() if self.validation else (None, None)
+            step.evaluation = Evaluation(self.train()[1], *self.test(), *held_out)
+        if number in self.snapshot_steps:
+            step.snapshot = self.probe.snapshot(number, previous)
+        return step
+
+
+def update(
+    number: int,
+    steps: int,
+    optimizer: Optimizer,
+    schedule: Schedule,
+    parameters: Parameters,
+    gradients: Parameters,
+) -> float | None:
+    """Take update `number` of `steps`; return its rate if the one before may have had another."""
+    lr = optimizer.lr * schedule.factor(number, steps)
+    optimizer.update(parameters.vector, gradients.vector, lr)
+    return lr if schedule.varies or number == 0 else None
+
+
+def fit(
+    network: Network,
+    optimizer: Optimizer,
+    schedule: Schedule,
+    data: Data,
+    config: Training,
+    rng: np.random.Generator,
+) -> Iterator[Step]:
+    """Train `network` in place; yield a `Step` for each update, and one for the final state.
+
+    The step that has diverged is the last. `rng` chooses the batches and nothing else. With
+    `steps=0` the data needs no labels.
+    """
+    observer = Observer(network, data, config)
+    rows = Rows(data.train, config.batch_size, network.dtype)
+    loss = SoftmaxCrossEntropy(config.batch_size, data.classes, network.dtype)
+    parameters, gradients = network.parameters, network.gradients
+    optimizer.start(parameters.vector)
+    order = BATCHING[config.batching](rng, len(data.train), config.batch_size)
+    previous = None
+
+    for number, indices in zip(range(config.steps), order):
+        with np.errstate(over="ignore", invalid="ignore"):  # divergence is a result
+            step = observer.look(number, previous)
+            x, labels = rows.take(indices)
+            assert labels is not None, "without labels there are no steps to take"
+            step.loss = loss.forward(network.forward(x), labels)
+            if not step.diverged:
+                network.backward(loss.backward())
+                if config.weight_decay:
+                    gradients.weights += config.weight_decay * parameters.weights
+                previous = parameters.copy() if number + 1 in observer.snapshot_steps else None
+                step.lr = update(number, config.steps, optimizer, schedule, parameters, gradients)
+        yield step
+        if step.diverged:
+            return
+
+    with np.errstate(over="ignore", invalid="ignore"):
+        step = observer.look(config.steps, previous)
+    yield step

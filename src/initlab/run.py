@@ -1,0 +1,344 @@
+"""A run: one training, from its config to its record."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from threadpoolctl import threadpool_limits
+
+from initlab import console
+from initlab.checks import one_line
+from initlab.config import (
+    PROJECT,
+    Config,
+    ConfigError,
+    as_typed,
+    as_yaml,
+    build,
+    chosen_options,
+    essential,
+    flatten,
+    load_option,
+    options,
+    output_folder,
+    plain_values,
+    run_name,
+    sweep_id,
+)
+from initlab.data import Data
+from initlab.nn.metrics import Quantity
+from initlab.nn.models import NetworkModel
+from initlab.nn.network import Parameters
+from initlab.nn.preparation import load, prepare
+from initlab.nn.training import Step
+from initlab.nn.verdict import Context
+from initlab.process import freeze_imports, gc_paused, identity, signals_deferred
+from initlab.tracking import provenance
+from initlab.tracking.names import Outcome, Role, Tag
+from initlab.tracking.record import PATH, Record
+
+if TYPE_CHECKING:  # MLflow takes a second to import
+    from initlab.tracking.tracker import Tracker
+
+Pruner = Callable[[Record], bool]  # whether a training is to end where its record does
+
+
+@dataclass(frozen=True, eq=False)
+class RunSpec:
+    """One run, described once for all who handle it: what it is, and how it will be recorded.
+
+    config       the objects that run
+    choices      the option chosen in each group
+    values       the whole config as nested plain values
+    data         as loaded; None where none are used, and in a process that was sent the spec
+    fingerprint  equal for runs that record the same numbers under the same names
+    params       what it is found by: the choices, and the settings that its numbers depend on
+    folder       for its files, where they do not go to a store
+    sweep        the id of the sweep that it is a trial of, "" for none
+    search       the settings of the search that it is a trial of, with its number; else None
+    experiment   the published experiment that was chosen, "" for none
+    """
+
+    name: str
+    config: Config
+    choices: dict[str, str]
+    values: dict[str, Any] = field(repr=False)
+    data: Data | None = field(repr=False)
+    fingerprint: str
+    params: dict[str, str]
+    folder: Path = Path()
+    sweep: str = ""
+    search: Mapping[str, Any] | None = None
+    experiment: str = ""
+
+    @classmethod
+    def of(cls, composed: Any, hydra: Any) -> RunSpec:
+        """Describe a composed config and Hydra's node of it; raises a `UserError`."""
+        choices = chosen_options(hydra)
+        return replace(
+            cls.restored(
+                run_name(hydra) or f"init={choices['init']}",
+                build(composed),
+                choices,
+                plain_values(composed),
+            ),
+            folder=output_folder(hydra),
+            sweep=sweep_id(hydra),
+            experiment=str(hydra.runtime.choices.get("experiment") or ""),
+        )
+
+    @classmethod
+    def restored(
+        cls, name: str, config: Config, choices: dict[str, str], values: dict[str, Any]
+    ) -> RunSpec:
+        """Describe a run by its config alone; raises a `UserError` if it has no data to run on."""
+        data = load_checked(config, choices)
+        settings = used(config, essential(dict(flatten(values))))
+        classes = {
+            group: [option, type(getattr(config, group)).__name__]
+            for group, option in used(config, choices).items()
+        }
+        return cls(
+            name,
+            config,
+            choices,
+            values,
+            data,
+            provenance.fingerprint(settings, classes, data.sha256 if data else ""),
+            used(config, choices) | {key: as_typed(value) for key, value in settings.items()},
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the data, which another process loads from where they are."""
+        return {**vars(self), "data": None}
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """The whole config by dotted key."""
+        return dict(flatten(self.values))
+
+    @property
+    def yaml(self) -> str:
+        """The whole config as it is kept with the run, but for a password of its store."""
+        tracking = self.values["tracking"]
+        masked = tracking | {"uri": tracking["uri"] and provenance.masked(tracking["uri"])}
+        return as_yaml(self.values | {"tracking": masked})
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tags with which it starts, when it is run by this process."""
+        found = {
+            Tag.ROLE: Role.TRIAL,
+            Tag.FINGERPRINT: self.fingerprint,
+            Tag.DATA: self.data.sha256 if self.data else "",
+            Tag.SWEEP: self.sweep,
+            Tag.STUDY: self.search["study"] if self.search else "",
+            Tag.EXPERIMENT: self.experiment,
+        }
+        own = {str(tag): str(value) for tag, value in found.items() if value}
+        return provenance.tags(PROJECT) | identity() | own
+
+    @property
+    def notes(self) -> list[str]:
+        """What is worth saying of how its settings were read."""
+        if self.settings.get("init.gain") != "auto":
+            return []
+        gain = vars(self.config.init)["gain"]
+        return [f"init.gain=auto is {gain:.4g} for {self.choices['activation']}"]
+
+    @property
+    def context(self) -> Context:
+        """What a verdict needs to name."""
+        option = self.choices["init"]
+        own = vars(load_option("init", option)) if option in options("init") else {}
+        changed = [
+            f"init.{key}={as_typed(self.settings[f'init.{key}'])}"
+            for key, usual in own.items()
+            if self.settings[f"init.{key}"] != usual
+        ]
+        config = self.config
+        context = Context(
+            " ".join([option, *changed]), self.choices["activation"], config.optimizer.lr
+        )
+        if not isinstance(config.model, NetworkModel):
+            return context
+        inits = config.model.inits.items()
+        return replace(
+            context,
+            places=tuple(f"model.{place}_init={own}" for place, own in inits),
+            residual=config.model.residual,
+            batch_norm=config.model.batch_norm,
+            weight_decay=config.train.weight_decay,
+        )
+
+
+def used(config: Config, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values, by dotted key, that the model makes use of."""
+    unused = config.model.unused
+    return {
+        key: value for key, value in values.items() if not {key, key.partition(".")[0]} & unused
+    }
+
+
+def load_checked(config: Config, choices: Mapping[str, str]) -> Data | None:
+    """Return the data, None if none are used; raises a `UserError` if there is no batch of them."""
+    data = load(config)
+    if data and config.train.steps and config.train.batch_size > len(data.train):
+        raise ConfigError(
+            f"train.batch_size must be at most {len(data.train)}, the number of training examples "
+            f"of data={choices['data']}{' less those for validation' * bool(data.validation)}; "
+            f"got {config.train.batch_size}"
+        )
+    return data
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended.
+
+    verdict   one word, "" where there is none
+    reason    why it failed, in one line
+    accuracy  on the validation set, else on the test set, None where there is none
+    seconds   from the first step to the last file
+    value     of the metric that a search goes by, if it is of one
+    """
+
+    outcome: Outcome
+    verdict: str = ""
+    reason: str = ""
+    accuracy: float | None = None
+    seconds: float = 0.0
+    value: float | None = None
+
+
+def attempt(spec: RunSpec, open_pruner: Callable[[], Pruner] | None = None) -> Result:
+    """Run one trial of a sweep, which goes on even if the trial fails.
+
+    What it prints goes to output.txt in its folder, the traceback of a failure to traceback.txt.
+    """
+    spec.folder.mkdir(parents=True, exist_ok=True)
+    with (spec.folder / "output.txt").open("w") as file:
+        try:
+            with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+                return train(spec, open_pruner)
+        except Exception as error:
+            (spec.folder / "traceback.txt").write_text("".join(traceback.format_exception(error)))
+            return Result(Outcome.FAILED, reason=one_line(error))
+
+
+def train(spec: RunSpec, open_pruner: Callable[[], Pruner] | None = None) -> Result:
+    """Run one training from config to record.
+
+    Raises a `UserError` before anything is trained or recorded if the store cannot be had. A trial
+    of a sweep whose training cannot be prepared is recorded even so, as FAILED.
+    """
+    config = spec.config
+    with threadpool_limits(config.train.threads, user_api="blas"):
+        try:
+            spec = replace(spec, data=spec.data or load_checked(config, spec.choices))
+            prepared = prepare(config, spec.data)
+        except Exception:
+            if spec.sweep and config.tracking.enabled:
+                with make_tracker(spec):
+                    raise
+            raise
+        initial = prepared.parameters.copy()
+        notes = [*prepared.notes, *spec.notes]
+        record = Record(spec.name, notes, config.tracking.pictures)
+        with gc_paused():
+            tracker = make_tracker(spec) if config.tracking.enabled else None
+            prunes = open_pruner() if open_pruner else None
+            freeze_imports()
+        console.heading(spec.name)
+        started = time.perf_counter()
+
+        with tracker or contextlib.nullcontext():
+            try:
+                if tracker:
+                    tracker.log_text(spec.yaml, "config.yaml")
+                steps = console.watch(prepared.steps, config.train.steps)
+                pruned = follow(steps, record, tracker, prunes)
+            finally:
+                seconds = time.perf_counter() - started
+                with signals_deferred():
+                    keep(record, spec, tracker, initial, prepared.parameters)
+            verdict = None if pruned else record.verdict(spec.context)
+            outcome = Outcome.FINISHED if record.diverged_step is None else Outcome.DIVERGED
+            outcome = Outcome.PRUNED if pruned else outcome
+            if tracker:
+                tracker.conclude(outcome, verdict, notes)
+    console.summary(record, verdict, seconds)
+    if tracker:
+        console.recorded(tracker.run_id)
+        console.opened(tracker.page, tracker.store.command)
+    else:
+        console.kept(spec.folder)
+    accuracy = record.evaluation.accuracy if record.evaluation else None
+    value = record.value(spec.search["metric"]) if spec.search else None
+    return Result(outcome, verdict.word if verdict else "", "", accuracy, seconds, value)
+
+
+def follow(
+    steps: Iterable[Step], record: Record, tracker: Tracker | None, prunes: Pruner | None
+) -> bool:
+    """Take steps into the record and the store; return whether a search has ended them early."""
+    for step in steps:
+        record.add(step)
+        if tracker:
+            tracker.log(step)
+            if step.snapshot:
+                log_pictures(record, tracker, Quantity.ACTIVATIONS, Quantity.GRADIENTS)
+        if prunes and prunes(record):
+            return True
+    return False
+
+
+def make_tracker(spec: RunSpec) -> Tracker:
+    """Return the run's record in a store that has been tried; `with` opens it."""
+    from initlab.tracking.store import open_store
+    from initlab.tracking.tracker import Tracker
+
+    tracking = spec.config.tracking
+    store = open_store(tracking.uri, tracking.experiment, PROJECT)
+    return Tracker(store, spec.name, spec.params, spec.tags)
+
+
+def log_pictures(record: Record, tracker: Tracker, *names: str) -> None:
+    """Log pictures as they are now for the slider of the chart page."""
+    for name in names:
+        if record.drawn and name in record.drawable:
+            tracker.log_image(f"train/{name}", record.picture(name), record.steps[-1].number)
+
+
+def keep(
+    record: Record, spec: RunSpec, tracker: Tracker | None, initial: Parameters, final: Parameters
+) -> None:
+    """Put the run's files into the store; without one, or if it fails, into the run's folder."""
+    if tracker:
+        with tempfile.TemporaryDirectory() as scratch:
+            record.save(Path(scratch), initial, final)
+            try:
+                tracker.flush()
+                log_pictures(record, tracker, PATH)
+                tracker.log_files(sorted(Path(scratch).iterdir()))
+            except Exception:
+                leave(record, spec, initial, final)
+                console.kept(spec.folder)
+                raise
+    else:
+        leave(record, spec, initial, final)
+
+
+def leave(record: Record, spec: RunSpec, initial: Parameters, final: Parameters) -> None:
+    """Write all that a store would hold into the run's folder."""
+    record.save(spec.folder, initial, final)
+    record.save_metrics(spec.folder / "metrics.csv")
+    (spec.folder / "config.yaml").write_text(spec.yaml)

@@ -1,0 +1,10 @@
+"""Sweeps: many trials, planned, run on an engine and reported.
+
+plan      the trials, checked and looked up in the store before the first one starts
+compose   the configs of many trials, of which Hydra reads the files once
+execute   what happens before the trials and afterwards
+launch    trials handed to a launcher, reported as they end
+pool      processes of this machine
+preload   what each of them imports, once for all
+progress  the terminal while a sweep runs
+"""

@@ -1,0 +1,159 @@
+"""The plan of a sweep: its trials, checked and looked up before the first one starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from initlab.checks import UserError
+from initlab.config import Config, ConfigError, explain
+from initlab.process import is_gone
+from initlab.report.comparison import ordered
+from initlab.run import RunSpec
+from initlab.tracking.names import Status
+
+if TYPE_CHECKING:  # MLflow takes a second to import
+    from initlab.tracking.store import Store
+
+Compose = Callable[[Sequence[str]], DictConfig]
+
+
+class State(StrEnum):
+    """What there is of a trial before it starts."""
+
+    NEW = "new"
+    CACHED = "cached"  # a finished run has its numbers
+    DUPLICATE = "same as"  # an earlier trial of the sweep will have them
+    RUNNING = "running"  # elsewhere
+    FAILED = "failed before"
+    KILLED = "killed before"
+
+
+@dataclass(frozen=True)
+class TrialPlan:
+    """One trial, composed and checked.
+
+    overrides        that compose it, as Hydra reads them
+    existing_run_id  of the run that `state` speaks of, "" for none
+    twin             the name of the earlier trial that it duplicates, "" for none
+    """
+
+    spec: RunSpec
+    overrides: list[str]
+    composed: DictConfig
+    state: State = State.NEW
+    existing_run_id: str = ""
+    twin: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name of its run."""
+        return self.spec.name
+
+    @property
+    def config(self) -> Config:
+        """The objects that run."""
+        return self.spec.config
+
+    @property
+    def skippable(self) -> bool:
+        """Whether its numbers are there or will be without it."""
+        done = self.state in (State.CACHED, State.DUPLICATE)
+        return done and self.config.sweep.existing != "rerun"
+
+
+def name_trials(grid: Sequence[Sequence[str]]) -> list[tuple[str, list[str]]]:
+    """Return each combination with the name of what varies in it, "" where nothing does."""
+    typed = {
+        "True": "true",
+        "False": "false",
+    }  # as the grammar has them, whatever Hydra makes of it
+    settings = [dict(text.split("=", 1) for text in combination) for combination in grid]
+    shared = set.intersection(*map(set, settings))
+    varies = ordered(key for key in shared if len({each[key] for each in settings}) > 1)
+    names = [
+        " ".join(f"{key}={typed.get(each[key], each[key])}" for key in varies) for each in settings
+    ]
+    return [(name, list(combination)) for name, combination in zip(names, grid)]
+
+
+def check(name: str, overrides: list[str], compose: Compose) -> TrialPlan:
+    """Compose and build a trial and load its data; raises `ConfigError` if it could not run."""
+    if name:
+        overrides = [*overrides, f"hydra.job.name={quoted(name)}"]
+    try:
+        composed = compose(overrides)
+        return TrialPlan(RunSpec.of(composed, composed.hydra), overrides, composed)
+    except (UserError, HydraException, OmegaConfBaseException) as error:
+        message = str(error) if isinstance(error, UserError) else explain(error)
+        where = f"\nin the trial {name}; no trial was started" if name else ""
+        raise ConfigError(f"{message}{where}") from error
+
+
+def quoted(text: object) -> str:
+    """Return a text as Hydra reads it in an override."""
+    return QuotedString(str(text), Quote.single).with_quotes()
+
+
+def common_config(trials: Sequence[TrialPlan]) -> Config:
+    """Return the config of the sweep itself; raises `ConfigError` if its trials disagree."""
+    first = trials[0].config
+    for name in ("tracking", "sweep"):
+        if any(getattr(trial.config, name) != getattr(first, name) for trial in trials):
+            raise ConfigError(f"{name}.* cannot be swept: it must be the same in all trials")
+    return first
+
+
+def look_up(trials: Sequence[TrialPlan], store: Store | None) -> Iterator[TrialPlan]:
+    """Yield each trial with its state."""
+    fingerprints = {trial.spec.fingerprint for trial in trials}
+    existing = store.trials_by_fingerprint(fingerprints) if store else {}
+    earlier: dict[str, TrialPlan] = {}
+    for trial in trials:
+        fingerprint = trial.spec.fingerprint
+        if fingerprint in earlier:
+            yield replace(trial, state=State.DUPLICATE, twin=earlier[fingerprint].name)
+            continue
+        earlier[fingerprint] = trial
+        state, run_id = state_of(existing.get(fingerprint, []))
+        yield replace(trial, state=state, existing_run_id=run_id)
+
+
+def look_up_one(store: Store, fingerprint: str) -> tuple[State, str]:
+    """Return the state of a fingerprint in the store, and the run that has it."""
+    return state_of(store.trials_by_fingerprint([fingerprint]).get(fingerprint, []))
+
+
+def state_of(existing: Sequence[Any]) -> tuple[State, str]:
+    """Return what the runs of a fingerprint in MLflow, newest first, make of it, and one."""
+    for run in existing:
+        if run.info.status == Status.FINISHED:
+            return State.CACHED, run.info.run_id
+    for run in existing:
+        if run.info.status == Status.RUNNING and not is_gone(run.data.tags):
+            return State.RUNNING, run.info.run_id
+    if not existing:
+        return State.NEW, ""
+    last = existing[0].info
+    return State.FAILED if last.status == Status.FAILED else State.KILLED, last.run_id
+
+
+def refuse_existing(trials: Sequence[TrialPlan]) -> None:
+    """Raise `ConfigError` if the numbers of a trial are there already."""
+    existing = [trial for trial in trials if trial.state == State.CACHED]
+    if existing:
+        lines = "".join(
+            f"\n  {trial.name} is run {trial.existing_run_id}" for trial in existing[:10]
+        )
+        more = f"\n  and {len(existing) - 10} more" if len(existing) > 10 else ""
+        raise ConfigError(
+            f"sweep.existing=error: {len(existing)} of {len(trials)} trials have been run:"
+            f"{lines}{more}"
+        )

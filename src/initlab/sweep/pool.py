@@ -1,0 +1,215 @@
+"""A pool: processes that each do one call after another, and what to do when one is lost.
+
+Unlike those of `concurrent.futures` and joblib, it hands out a call only when a process is free for
+it, so that one can stop between two calls; it outlives a process that is killed, and knows which
+call was lost with it; and it can interrupt the calls that are under way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from multiprocessing import connection
+from types import FrameType
+from typing import Any
+
+import cloudpickle  # type: ignore[import-untyped]
+
+from initlab.process import environment
+
+AGAIN_SECONDS = 1.0  # after which a process is asked once more to stop
+
+
+@dataclass(frozen=True)
+class Started:
+    """A call has been handed to a process."""
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """A call came to no end: it was stopped or, if there is a reason, its process died."""
+
+    reason: str = ""
+
+
+def cores() -> int:
+    """Return how many processors this process may use, which a container may limit."""
+    import joblib  # type: ignore[import-untyped]
+
+    return int(joblib.cpu_count())
+
+
+class Worker:
+    """One process, and the pipe to it."""
+
+    def __init__(self, context: Any, function: bytes) -> None:
+        self.pipe, end = context.Pipe()
+        self.process = context.Process(target=serve, args=(end, function), daemon=True)
+        self.process.start()
+        end.close()
+
+    def answer(self) -> Any:
+        """Return what the call returned, `Interrupted` if the process died over it."""
+        try:
+            return self.pipe.recv()
+        except (EOFError, OSError):
+            self.process.join()
+            code = self.process.exitcode
+            how = signal.Signals(-code).name if code < 0 else f"status {code}"
+            return Interrupted(f"its process ended by {how}")
+
+
+class Pool:
+    """Calls a function in so many processes; with one, in this process.
+
+    needed  whether so many must be, also where one would be faster
+
+    `drain` lets no further call begin; `stop` interrupts those under way as well.
+    """
+
+    def __init__(self, processes: int, needed: bool = True) -> None:
+        self.processes = processes
+        self.needed = needed
+        self.drained = False
+        self.stopped = False
+        self.busy: dict[Any, tuple[Worker, int]] = {}
+        forks = "forkserver" in multiprocessing.get_all_start_methods()
+        self.context: Any = multiprocessing.get_context("forkserver" if forks else "spawn")
+
+    def warm_up(self) -> None:
+        """Begin to import what the calls will need, in a process of its own."""
+        if self.processes > 1 and self.context.get_start_method() == "forkserver":
+            from multiprocessing import forkserver
+
+            self.context.set_forkserver_preload(["initlab.sweep.preload"])
+            # The server is not told of sys.path (gh-117378 of CPython), and would hand on whatever
+            # other copy of initlab may be installed.
+            with environment({"PYTHONPATH": os.pathsep.join(sys.path)}):
+                forkserver.ensure_running()
+
+    def run(
+        self, function: Callable[[Any], Any], arguments: Iterable[Any]
+    ) -> Iterator[tuple[int, Any]]:
+        """Call `function` on each argument; yield (index, `Started`), later (index, answer).
+
+        An argument is taken only when a process is free for it, so that it may depend on all
+        answers so far.
+        """
+        waiting = enumerate(arguments)
+        if self.processes == 1:
+            yield from self.run_here(function, waiting)
+            return
+        pickled = cloudpickle.dumps(function)
+        idle: list[Worker] = []
+        following = True
+        try:
+            while self.busy or (following and not self.drained):
+                while following and len(self.busy) < self.processes and not self.drained:
+                    taken = next(waiting, None)
+                    if taken is None:
+                        following = False
+                        break
+                    worker = idle.pop() if idle else Worker(self.context, pickled)
+                    index, argument = taken
+                    worker.pipe.send(argument)
+                    self.busy[worker.pipe] = (worker, index)
+                    yield index, Started()
+                for pipe in connection.wait([*self.busy], AGAIN_SECONDS):
+                    worker, index = self.busy.pop(pipe)
+                    answer = worker.answer()
+                    if worker.process.is_alive():
+                        idle.append(worker)
+                    lost = isinstance(answer, Interrupted)
+                    yield index, Interrupted() if lost and self.stopped else answer
+                if self.stopped:
+                    self.interrupt()
+        finally:
+            self.interrupt()
+            for worker in [*idle, *(worker for worker, _ in self.busy.values())]:
+                worker.pipe.close()  # upon which its process ends
+                worker.process.join()
+            self.busy.clear()
+
+    def run_here(
+        self, function: Callable[[Any], Any], waiting: Iterator[tuple[int, Any]]
+    ) -> Iterator[tuple[int, Any]]:
+        """Do what `run` does without any other process."""
+        while not self.drained and (taken := next(waiting, None)):
+            index, argument = taken
+            yield index, Started()
+            try:
+                answer = function(argument)
+            except (KeyboardInterrupt, SystemExit):
+                self.drained = self.stopped = True
+                answer = Interrupted()
+            yield index, answer
+
+    def drain(self) -> None:
+        """Begin no further call."""
+        self.drained = True
+
+    def stop(self) -> None:
+        """Begin no further call, and interrupt those under way."""
+        self.drained = self.stopped = True
+        self.interrupt()
+
+    def interrupt(self) -> None:
+        """Interrupt the calls under way; a process that is about to begin one may not notice."""
+        for worker, _ in list(self.busy.values()):
+            worker.process.terminate()
+
+    def kill(self) -> None:
+        """End the processes at once, whatever they do."""
+        for worker, _ in list(self.busy.values()):
+            worker.process.kill()
+
+
+def serve(pipe: Any, pickled: bytes) -> None:
+    """Answer calls until the pipe is closed. SIGTERM interrupts a call, and only that."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that runs the pool
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.unraisablehook = tell_unraisable
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    function = cloudpickle.loads(pickled)
+    last = 0.0
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now > last + AGAIN_SECONDS / 2:  # or a second signal would cut short what closes a run
+            last = now
+            raise SystemExit(128 + number)
+
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            argument = pipe.recv()
+            try:
+                try:
+                    signal.signal(signal.SIGTERM, interrupt)
+                    answer = function(argument)
+                finally:
+                    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            except SystemExit:
+                answer = Interrupted()
+            pipe.send(answer)
+
+
+def tell_unraisable(unraisable: Any) -> None:
+    """Keep quiet of a SystemExit that was lost in a destructor: SIGTERM will come again."""
+    if not issubclass(unraisable.exc_type, SystemExit):
+        sys.__unraisablehook__(unraisable)
+
+
+def end_with_parent() -> None:
+    """Interrupt the call under way when the process that runs the pool is gone."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)  # to the main thread, which may be waiting

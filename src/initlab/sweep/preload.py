@@ -1,0 +1,19 @@
+"""What the process that the workers of a pool are forked from imports, once for all of them."""
+
+import signal
+
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, signal.SIG_IGN)  # it ends with the process that runs the pool
+
+from initlab.process import freeze_imports, gc_paused  # noqa: E402
+
+with gc_paused():
+    import mlflow.store.tracking.sqlalchemy_store  # noqa: F401  (which a client would import)
+    import sqlalchemy
+
+    from initlab import figures, run  # noqa: F401
+    from initlab.tracking import provenance, tracker  # noqa: F401
+
+    sqlalchemy.create_engine("sqlite://")  # the first engine takes long
+    provenance.numerics()
+    freeze_imports()

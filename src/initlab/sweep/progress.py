@@ -1,0 +1,138 @@
+"""The terminal while a sweep runs: a line for each trial that ends, one for all."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn, track
+from rich.table import Table
+from rich.text import Text
+
+from initlab.console import STYLES
+from initlab.run import Result
+from initlab.sweep.plan import State, TrialPlan
+from initlab.tracking.names import Outcome
+
+LONGEST = 44  # letters of a trial's name that are shown
+DONE = (Outcome.FINISHED, Outcome.DIVERGED, Outcome.PRUNED)
+
+Item = TypeVar("Item")
+
+
+class SweepProgress:
+    """Tells how a sweep goes; use it with `with`.
+
+    total    how many trials will run
+    longest  of their names
+    cached   how many others need not run
+    """
+
+    def __init__(self, total: int, longest: int, cached: int) -> None:
+        # What a trial prints in this process goes elsewhere, by another sys.stdout.
+        self.console = Console(file=sys.stdout, highlight=False)
+        self.total = total
+        self.cached = cached
+        self.width = min(LONGEST, longest)
+        self.running = 0
+        self.ends: Counter[str] = Counter()  # of the trials that came to one, by their outcome
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TimeRemainingColumn(compact=True),
+            TextColumn("left"),
+            console=self.console,
+            transient=True,
+            refresh_per_second=2,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            disable=not self.console.is_terminal,
+        )
+        self.task = self.bar.add_task(self.words(), total=self.total)
+
+    def words(self) -> str:
+        """Return the counts, without those of which there are none."""
+        counts = {
+            Outcome.PRUNED: self.ends[Outcome.PRUNED],
+            Outcome.FAILED: self.ends[Outcome.FAILED],
+            Outcome.KILLED: self.ends[Outcome.KILLED],
+            "cached": self.cached,
+            "running": self.running,
+        }
+        parts = [f"{count} {word}" for word, count in counts.items() if count]
+        done = sum(self.ends[outcome] for outcome in DONE)
+        return ", ".join([f"{done} of {self.total} done", *parts])
+
+    def spared(self) -> None:
+        """Count a trial that turns out to need no run."""
+        self.total -= 1
+        self.cached += 1
+        self.bar.update(self.task, description=self.words(), total=self.total)
+
+    def started(self) -> None:
+        """Count a trial that has begun."""
+        self.running += 1
+        self.bar.update(self.task, description=self.words())
+
+    def ended(self, name: str, result: Result) -> None:
+        """Count a trial that has ended, and print its line."""
+        self.running -= 1
+        self.ends[result.outcome] += 1
+        self.bar.update(self.task, description=self.words(), completed=self.ends.total())
+        number = f"{self.ends.total():>{len(str(self.total))}}/{self.total}"
+        half = self.width // 2
+        shown = name if len(name) <= self.width else f"{name[: half - 1]}…{name[-half:]}"
+        word = result.verdict or result.outcome
+        line = Text.assemble((number, "dim"), f"  {shown:<{self.width}}")
+        if result.outcome in DONE:
+            accuracy = "" if result.accuracy is None else f"{result.accuracy:.1%}"
+            if result.outcome == Outcome.DIVERGED:
+                accuracy = ""
+            line.append(f"  {accuracy:>6} {result.seconds:>6.1f} s  ")
+            line.append(word, STYLES.get(word, "" if word == Outcome.FINISHED else "bold yellow"))
+        else:
+            line.append(f"  {result.outcome}", "bold red")
+            line.append(f": {result.reason}" if result.reason else "")
+            line.truncate(self.console.width, overflow="ellipsis")
+        self.console.print(line, soft_wrap=True)
+
+    def say(self, words: str) -> None:
+        """Print a line above the bar."""
+        self.console.print(words, soft_wrap=True)
+
+    def __enter__(self) -> SweepProgress:
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.bar.stop()
+
+
+def checking(items: Sequence[Item]) -> Iterable[Item]:
+    """Pass on what is being checked; on a terminal a bar shows how far that is."""
+    console = Console(highlight=False)
+    return track(
+        items, "checking", console=console, transient=True, disable=not console.is_terminal
+    )
+
+
+def print_plan(trials: Sequence[TrialPlan]) -> None:
+    """Print the trials of a sweep that is not to be run, with the state of each."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("", justify="right")
+    for title in ("trial", "state", "run"):
+        table.add_column(title)
+    for number, trial in enumerate(trials, 1):
+        style = {State.CACHED: "dim", State.NEW: ""}.get(trial.state, "yellow")
+        state = Text(f"{trial.state} {trial.twin}".strip(), style)
+        table.add_row(str(number), Text(trial.name), state, Text(trial.existing_run_id, "dim"))
+    Console(highlight=False).print(table)

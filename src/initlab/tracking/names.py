@@ -1,0 +1,51 @@
+"""Names: the words beside its numbers that a run leaves in a store. Once published they stay."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """How a run ended."""
+
+    FINISHED = "finished"
+    DIVERGED = "diverged"  # a loss was not finite
+    PRUNED = "pruned"  # by a search
+    FAILED = "failed"
+    KILLED = "killed"
+    RUNNING = "running"
+
+
+class Status(StrEnum):
+    """The status of a run, in MLflow's words."""
+
+    FINISHED = "FINISHED"
+    FAILED = "FAILED"
+    KILLED = "KILLED"
+    RUNNING = "RUNNING"
+
+
+class Role(StrEnum):
+    """What a run is: one training, or the summary of a sweep."""
+
+    TRIAL = "trial"
+    SUMMARY = "summary"
+
+
+class Tag(StrEnum):
+    """The keys of tags."""
+
+    ROLE = "role"
+    OUTCOME = "outcome"
+    VERDICT = "verdict"
+    ERROR = "error"
+    FINGERPRINT = "fingerprint"
+    SWEEP = "sweep"
+    STUDY = "study"
+    EXPERIMENT = "experiment"
+    DATA = "version.data"
+    NUMERICS = "version.numerics"
+    COMMIT = "mlflow.source.git.commit"
+    DIRTY = "mlflow.source.git.dirty"
+    NOTE = "mlflow.note.content"  # the description on the page of a run
+    COLOR = "mlflow.runColor"

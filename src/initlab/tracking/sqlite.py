@@ -1,0 +1,93 @@
+"""SQLite: everything that touches MLflow's tables directly, where MLflow itself is too slow.
+
+Tried with the schema of MLflow 3.17.2. With any other schema, and after any error, these functions
+return None, and the caller asks MLflow's client instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+KNOWN_REVISIONS = {"dc11669786a5"}  # of the schema, as Alembic numbers them
+
+
+def path_of(uri: str) -> Path | None:
+    """Return the file of a SQLite store, None for any other."""
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+
+
+@contextlib.contextmanager
+def connected(database: Path) -> Iterator[sqlite3.Connection]:
+    """Open a SQLite database to read from it."""
+    uri = f"{database.resolve().as_uri()}?mode=ro"
+    with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
+        yield connection
+
+
+@contextlib.contextmanager
+def known_tables(database: Path) -> Iterator[sqlite3.Connection | None]:
+    """Open MLflow's database to read from it, None if its schema is not one that is known here."""
+    with connected(database) as connection:
+        try:
+            rows = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+        except sqlite3.Error:
+            rows = []
+        yield connection if {revision for (revision,) in rows} <= KNOWN_REVISIONS and rows else None
+
+
+def refuse_other_database(database: Path) -> None:
+    """Raise `sqlite3.Error` unless a database has MLflow's runs."""
+    with connected(database) as connection:
+        connection.execute("SELECT 1 FROM runs LIMIT 1")
+
+
+def runs_with_fingerprints(
+    database: Path, experiment_id: str, fingerprints: Collection[str]
+) -> list[str] | None:
+    """Return the ids of the runs of an experiment that have one of these fingerprints.
+
+    MLflow cannot ask for several values of a tag at once, and goes through the tags of all runs for
+    each value; this goes through them once.
+    """
+    with contextlib.suppress(sqlite3.Error), known_tables(database) as connection:
+        if connection is None:
+            return None
+        rows = connection.execute(
+            "SELECT run_uuid, value FROM tags JOIN runs USING (run_uuid) "
+            "WHERE key = 'fingerprint' AND experiment_id = ? AND lifecycle_stage = 'active'",
+            [experiment_id],
+        )
+        return [run_id for run_id, fingerprint in rows if fingerprint in fingerprints]
+    return None
+
+
+def metric_histories(
+    database: Path, run_ids: Sequence[str], names: Sequence[str]
+) -> dict[str, dict[str, list[tuple[int, float]]]] | None:
+    """Return by run and metric the (step, value) pairs in the order of steps, then of time.
+
+    MLflow's own query sorts by time, for which SQLite walks through the metric in all runs that
+    there are; and it makes objects of every row. This one reads the rows of a run by their index.
+    """
+    query = histories_query(len(names))
+    found: dict[str, dict[str, list[tuple[int, float]]]] = {}
+    with contextlib.suppress(sqlite3.Error), known_tables(database) as connection:
+        if connection is None:
+            return None
+        for run_id in run_ids:
+            points = found[run_id] = {}
+            for name, step, value in connection.execute(query, (run_id, *names)):
+                points.setdefault(name, []).append((step, value))
+        return found
+    return None
+
+
+def histories_query(names: int) -> str:
+    """Return the query for so many metrics of a run."""
+    return (
+        "SELECT key, step, value FROM metrics WHERE run_uuid = ? AND NOT is_nan "
+        f"AND key IN ({', '.join('?' * names)}) ORDER BY key, step, timestamp"
+    )

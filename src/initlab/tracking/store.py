@@ -1,0 +1,289 @@
+"""A store: where MLflow keeps runs, tried before anything relies on it."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import os
+import re
+import shlex
+import socket
+import sqlite3
+import sys
+import tempfile
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+from mlflow import MlflowClient
+from mlflow.entities import Run as TrackedRun
+from mlflow.exceptions import MlflowException
+from sqlalchemy import NullPool, create_engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from initlab.checks import UserError
+from initlab.process import environment, is_gone, is_this
+from initlab.tracking import chart_view, sqlite
+from initlab.tracking.names import Role, Status, Tag
+from initlab.tracking.provenance import masked
+from initlab.tracking.runs import begun, find, quoted, search
+
+CONNECT_SECONDS = 5.0
+SPARE_BYTES = 4 << 20  # what must fit on the disk before a run begins
+
+
+class TrackingError(UserError):
+    """The store cannot be reached or written."""
+
+
+class MissingError(TrackingError):
+    """The store or the experiment does not exist."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """An experiment in an MLflow store that answers.
+
+    uri      of the store, for messages
+    ui       the address of its pages
+    command  what serves them, None where a server does already
+    """
+
+    client: MlflowClient
+    experiment_id: str
+    uri: str
+    ui: str
+    command: str | None
+
+    def has(self, tag: str, value: str) -> bool:
+        """Return whether a run of the experiment has a tag of this value."""
+        condition = f"tags.{tag} = {quoted(value)}"
+        with explained(self.uri):
+            return bool(self.client.search_runs([self.experiment_id], condition, max_results=1))
+
+    def trials_by_fingerprint(self, fingerprints: Collection[str]) -> dict[str, list[TrackedRun]]:
+        """Return the trials of the experiment by their fingerprint, the newest first.
+
+        A thousand fingerprints take as long as one in a SQLite database; elsewhere each is a query.
+        """
+        place = [self.experiment_id]
+        database = sqlite.path_of(self.uri)
+        with explained(self.uri):
+            run_ids = None
+            if database:
+                run_ids = sqlite.runs_with_fingerprints(database, self.experiment_id, fingerprints)
+            if run_ids is not None:
+                runs = [*find(self.client, run_ids, place).values()]
+            elif len(fingerprints) > 1 and not self.has(Tag.ROLE, Role.TRIAL):
+                return {}  # nothing could be found
+            else:
+                conditions = (f"tags.fingerprint = {quoted(mark)}" for mark in fingerprints)
+                runs = [run for each in conditions for run in search(self.client, each, place)]
+        found: dict[str, list[TrackedRun]] = {}
+        for run in sorted(runs, key=begun, reverse=True):
+            if run.data.tags.get(Tag.ROLE) == Role.TRIAL:
+                found.setdefault(run.data.tags[Tag.FINGERPRINT], []).append(run)
+        return found
+
+    def close_lost(self) -> None:
+        """Mark as KILLED what is RUNNING in a process of this host that is gone, or in this one.
+
+        This one has no run under way when it asks, but may have been interrupted amid a transaction
+        that kept the store from taking the end of a run.
+        """
+        host = quoted(socket.gethostname())
+        condition = f"attributes.status = 'RUNNING' and tags.`process.host` = {host}"
+        with explained(self.uri):
+            for run in self.client.search_runs([self.experiment_id], condition):
+                if is_gone(run.data.tags) or is_this(run.data.tags):
+                    self.client.set_terminated(run.info.run_id, Status.KILLED)
+
+    def keep_view(self, key: str, view: str) -> None:
+        """Keep a view of the chart page, and let the oldest go where there are too many."""
+        with explained(self.uri):
+            self.client.set_experiment_tag(self.experiment_id, f"{chart_view.TAG}{key}", view)
+            tags = self.client.get_experiment(self.experiment_id).tags
+            for old in chart_view.outdated(tags):
+                self.client.delete_experiment_tag(self.experiment_id, old)
+
+
+def open_store(uri: str | None, experiment: str, project: Path, create: bool = True) -> Store:
+    """Connect to a store, creating the database and the experiment where they do not exist.
+
+    uri: of a database or a server; None: $MLFLOW_TRACKING_URI, else mlflow.db in `project`. A
+    SQLite database has its artifacts beside it in mlruns, a server where it keeps them. Raises
+    `TrackingError` within 15 seconds if the store cannot be used. If `create` is false nothing is
+    written, and what does not exist is a `MissingError`.
+    """
+    default = f"sqlite:///{project / 'mlflow.db'}"
+    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or default
+    with explained(uri):
+        if not create:
+            client = connect(uri)
+            experiment_id = find_experiment(client, experiment)
+        else:
+            check_writable(uri)
+            artifacts = None
+            if database := sqlite.path_of(uri):
+                folder = database.resolve().parent / "mlruns" / quote(experiment, safe="")
+                artifacts = folder.as_uri()
+            with quick_and_quiet(), write_lock(uri):
+                client = MlflowClient(uri)
+                experiment_id = make_experiment(client, experiment, artifacts)
+    if urlsplit(uri).scheme in ("http", "https"):
+        return Store(client, experiment_id, uri, uri.rstrip("/"), None)
+    plain = uri == default and Path.cwd() == project
+    command = "mlflow ui" if plain else f"mlflow ui --backend-store-uri {shlex.quote(masked(uri))}"
+    return Store(client, experiment_id, uri, "http://127.0.0.1:5000", command)
+
+
+@contextlib.contextmanager
+def explained(uri: str) -> Iterator[None]:
+    """Turn whatever a store may raise into a `TrackingError`."""
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError) as error:
+        first = re.sub(r"^\(raised as a result of .*\n", "", str(error)).partition("\n")[0]
+        reason = re.sub(r"^(\[Errno \d+\]|\(\S+\)) ", "", first) or type(error).__name__
+        raise TrackingError(
+            f"tracking.uri={masked(uri)}: cannot be used: {reason}\n"
+            "Set tracking.uri or MLFLOW_TRACKING_URI to a database that can be written or a server "
+            "that runs,\nor train without a store: tracking.enabled=false"
+        ) from error
+
+
+@contextlib.contextmanager
+def quick_and_quiet() -> Iterator[None]:
+    """Make MLflow give up soon, and keep its notes about a new database to itself."""
+    settings = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "4", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+    for noisy in ("alembic", "mlflow.store.db.utils"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    with environment({name: os.environ.get(name, value) for name, value in settings.items()}):
+        yield
+
+
+@contextlib.contextmanager
+def write_lock(uri: str) -> Iterator[None]:
+    """Let one process at a time write to a SQLite database.
+
+    MLflow does not see to that when it sets one up; afterwards SQLite does, but has those that wait
+    sleep for longer than there is to wait for.
+    """
+    database = sqlite.path_of(uri)
+    if database is None or sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    folder = os.open(database.parent, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # not every network folder can be locked
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def check_writable(uri: str) -> None:
+    """Raise at once what MLflow would find out only after minutes of trying again."""
+    if database := sqlite.path_of(uri):
+        database.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=database.parent) as file:
+            file.write(bytes(SPARE_BYTES))
+        with contextlib.closing(sqlite3.connect(database, CONNECT_SECONDS)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("CREATE TABLE initlab (written INTEGER)")  # it may be read only
+            connection.rollback()
+    else:
+        check_reachable(uri)
+
+
+def check_reachable(uri: str) -> None:
+    """Raise unless a server accepts connections."""
+    parts = urlsplit(uri)
+    kind = parts.scheme.partition("+")[0]  # less the driver of a database
+    try:
+        port = parts.port or {"http": 80, "https": 443, "mysql": 3306}.get(kind, 5432)
+    except ValueError as error:
+        raise TrackingError(f"tracking.uri={masked(uri)}: {error}") from error
+    if not parts.hostname:
+        raise TrackingError(
+            f"tracking.uri={uri}: must be a database, such as sqlite:///mlflow.db, or a server, "
+            "such as http://127.0.0.1:5000"
+        )
+    socket.create_connection((parts.hostname, port), CONNECT_SECONDS).close()
+    if kind not in ("http", "https"):
+        check_admitted(uri)
+
+
+@functools.cache
+def check_admitted(uri: str) -> None:
+    """Raise unless a server has a database, and lets us in; MLflow would try for two minutes.
+
+    Once it has, MLflow keeps connections of its own.
+    """
+    try:
+        create_engine(uri, poolclass=NullPool).connect().close()
+    except ImportError as error:
+        raise ImportError(f"its driver is not installed: {error}") from error
+
+
+def connect(uri: str) -> MlflowClient:
+    """Return a client to read with; of a missing database MLflow would make one."""
+    if database := sqlite.path_of(uri):
+        if not database.is_file():
+            raise MissingError(f"tracking.uri={uri}: there is no such database")
+        sqlite.refuse_other_database(database)
+    else:
+        check_reachable(uri)
+    with quick_and_quiet():
+        return MlflowClient(uri)
+
+
+@contextlib.contextmanager
+def reading(uri: str | None, project: Path) -> Iterator[MlflowClient]:
+    """Give a client to read with from a store, named as for `open_store`.
+
+    Whatever the store may raise becomes a `TrackingError` that speaks of --uri.
+    """
+    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project / 'mlflow.db'}"
+    try:
+        with explained(uri):
+            yield connect(uri)
+    except TrackingError as error:
+        reason = str(error).partition("\n")[0].removeprefix(f"tracking.uri={masked(uri)}: ")
+        raise TrackingError(
+            f"{masked(uri)}: {reason}\n"
+            "Set --uri or MLFLOW_TRACKING_URI to the database or the server that has the runs"
+        ) from error
+
+
+def find_experiment(client: MlflowClient, name: str) -> str:
+    """Return the id of an experiment, `MissingError` if there is none of this name."""
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        names = sorted(experiment.name for experiment in client.search_experiments())
+        raise MissingError(
+            f"tracking.experiment={name}: there is no such experiment.\nChoices: {', '.join(names)}"
+        )
+    if found.lifecycle_stage != "active":
+        raise TrackingError(
+            f"tracking.experiment={name}: this experiment is deleted; take another name, or "
+            f"run: mlflow experiments restore -x {found.experiment_id}"
+        )
+    return str(found.experiment_id)
+
+
+def make_experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:
+    """Return the id of the experiment, which is created if there is none of this name."""
+    # Without this tag the UI takes an experiment for one of generative AI.
+    tags = {"mlflow.experimentKind": "custom_model_development"}
+    if client.get_experiment_by_name(name) is None:
+        try:
+            return str(client.create_experiment(name, artifacts, tags))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another process was faster
+                raise
+    return find_experiment(client, name)

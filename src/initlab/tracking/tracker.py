@@ -1,0 +1,178 @@
+"""Tracking: one run in a store of MLflow, behind one small face.
+
+Step losses are buffered and sent in batches, for one call an entry would cost more than a step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from mlflow.entities import Metric, Param, RunTag
+from PIL.Image import Image
+
+from initlab.checks import one_line
+from initlab.nn.training import Step
+from initlab.nn.verdict import Verdict
+from initlab.process import signals_deferred
+from initlab.tracking.names import Outcome, Status, Tag
+from initlab.tracking.store import Store, TrackingError, explained, quick_and_quiet, write_lock
+
+FLUSH_SECONDS = 2.0
+MOST_STEPS = 900  # at one flush, which leaves room in one call for a few evaluations
+MOST_METRICS = 1000  # of one log_batch call, a limit of MLflow
+MOST_PARAMS = 100
+MOST_LETTERS = 500  # of a tag that says what went wrong
+
+
+class Tracker:
+    """One run in a store, to be used with `with`: it ends FINISHED, FAILED or KILLED.
+
+    An exception makes it FAILED, with the traceback as an artifact; Ctrl-C and SIGTERM make it
+    KILLED. Whatever was logged before is sent first. Raises `TrackingError` if the store fails.
+    """
+
+    def __init__(
+        self, store: Store, name: str, params: dict[str, str], tags: dict[str, str]
+    ) -> None:
+        self.store = store
+        self.name = name
+        self.params = params
+        self.tags = tags
+        self.client = store.client
+        self.run_id = ""
+        self.pending: list[tuple[float, Step]] = []
+        self.flushed = time.time()
+        self.failure: TrackingError | None = None
+        self.status = Status.FINISHED  # with which it ends if nothing is raised
+
+    @property
+    def page(self) -> str:
+        """The address of the run in the UI, asking for the menu of training, not that of agents."""
+        path = f"experiments/{self.store.experiment_id}/runs/{self.run_id}"
+        return f"{self.store.ui}/#/{path}?workflowType=machine_learning"
+
+    def log(self, step: Step) -> None:
+        """Log the numbers of a step under the names of the design; sent within two seconds."""
+        now = time.time()
+        self.pending.append((now, step))
+        if len(self.pending) >= MOST_STEPS or now - self.flushed > FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what is pending."""
+        entries = [
+            Metric(name, value, int(1000 * when), step.number)
+            for when, step in self.pending
+            for name, value in step.metrics()
+        ]
+        with self.writing():
+            for first in range(0, len(entries), MOST_METRICS):
+                self.client.log_batch(self.run_id, entries[first : first + MOST_METRICS])
+        self.pending.clear()
+        self.flushed = time.time()
+
+    def log_image(self, key: str, image: Image, step: int) -> None:
+        """Log a picture that the chart page shows by step."""
+        with self.talking():
+            self.client.log_image(self.run_id, image, key=key, step=step, synchronous=True)
+
+    def log_text(self, text: str, file: str) -> None:
+        """Log a text as an artifact."""
+        with self.talking():
+            self.client.log_text(self.run_id, text, file)
+
+    def log_files(self, files: Iterable[Path]) -> None:
+        """Log files as artifacts at the root."""
+        with self.talking():
+            for file in files:
+                self.client.log_artifact(self.run_id, str(file))
+
+    def conclude(
+        self, outcome: Outcome, verdict: Verdict | None, notes: Sequence[str] = ()
+    ) -> None:
+        """Tag how the run ended; the verdict's sentence and the notes become its description."""
+        tags: dict[str, str] = {Tag.OUTCOME: outcome}
+        if outcome == Outcome.PRUNED:
+            self.status = Status.KILLED  # or it would be taken for one that has all its numbers
+        if verdict:
+            tags[Tag.VERDICT] = verdict.word
+        said = [str(verdict), *notes] if verdict else notes
+        if said:
+            tags[Tag.NOTE] = "\n\n".join(said)
+        with self.writing():
+            self.client.log_batch(
+                self.run_id, tags=[RunTag(str(key), str(value)) for key, value in tags.items()]
+            )
+
+    @contextlib.contextmanager
+    def talking(self) -> Iterator[None]:
+        """Raise `TrackingError` if the store fails, and from then on without asking it again.
+
+        MLflow tries for minutes before it gives up on a server, which is right, but once.
+        """
+        if self.failure:
+            raise self.failure
+        try:
+            with explained(self.store.uri):
+                yield
+        except TrackingError as error:
+            self.failure = error
+            raise
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Talk to the store of numbers and tags, which others may be writing to."""
+        with self.talking(), write_lock(self.store.uri):
+            yield
+
+    def __enter__(self) -> Tracker:
+        try:
+            with self.writing():
+                with signals_deferred():
+                    run = self.client.create_run(
+                        self.store.experiment_id, tags=self.tags, run_name=self.name
+                    )
+                    self.run_id = run.info.run_id
+                params = [Param(key, value) for key, value in self.params.items()]
+                for first in range(0, len(params), MOST_PARAMS):
+                    batch = params[first : first + MOST_PARAMS]
+                    self.client.log_batch(self.run_id, params=batch)
+        except BaseException:
+            if self.run_id:
+                self.__exit__(*sys.exc_info())
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        status = self.status
+        if kind is not None:
+            status = Status.FAILED if issubclass(kind, Exception) else Status.KILLED
+        with signals_deferred():
+            try:
+                if error is not None and status == Status.FAILED:
+                    self.log_text("".join(traceback.format_exception(error)), "traceback.txt")
+                    with self.writing():
+                        self.client.set_tag(self.run_id, Tag.ERROR, one_line(error)[:MOST_LETTERS])
+                self.flush()
+            except TrackingError:
+                status = Status.FAILED
+            # A store that has failed is asked once more, but not for minutes.
+            patience = quick_and_quiet() if self.failure else contextlib.nullcontext()
+            try:
+                with explained(self.store.uri), patience, write_lock(self.store.uri):
+                    self.client.set_terminated(self.run_id, status)
+            except TrackingError as unreachable:
+                self.failure = self.failure or unreachable
+        if kind is None and self.failure:
+            raise self.failure
