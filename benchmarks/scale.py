@@ -352,7 +352,7 @@ class Site:
         """Read the runs of a sweep."""
         folder = self.folder / self.source.named(0)
         start = perf_counter()
-        _, runs, _ = sweep.recorded(self.new[0].config, folder, [], "")
+        _, runs, _ = sweep.read_sweep(self.new[0].config, folder, [], "")
         assert len(runs) == GRID_TRIALS
         return perf_counter() - start
 
@@ -363,7 +363,7 @@ class Site:
         folder.mkdir(exist_ok=True)
         self.sweeps += 1
         start = perf_counter()
-        store, runs, others = sweep.recorded(self.new[0].config, folder, [], "")
+        store, runs, others = sweep.read_sweep(self.new[0].config, folder, [], "")
         summarize(store, folder, Comparison(runs), others, drawn=True)
         return perf_counter() - start
 

@@ -1,4 +1,4 @@
-"""Train a network and record what its initialisation does: the front door of initlab."""
+"""Train a network and record what its initialisation does: the main command of initlab."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def terminate(number: int, frame: FrameType | None) -> NoReturn:
 
 @hydra.main(version_base="1.3", config_path=str(PROJECT / "conf"), config_name="config")
 def main(composed: DictConfig) -> Result:
-    """Run what the command line asks for; Hydra calls this once for each trial of a sweep."""
+    """Run what the command line asks for; other launchers of Hydra call it for each trial."""
     hydra_config = HydraConfig.get()
     swept = hydra_config.mode == RunMode.MULTIRUN
     try:
@@ -51,7 +51,7 @@ def main(composed: DictConfig) -> Result:
 
 
 def report(error: Exception) -> int:
-    """Print an error: a message for a mistake, a traceback for a defect. Return the status."""
+    """Print an error, as a message or, for a defect, a traceback; return the exit status."""
     if isinstance(error, UserError):
         console.error(str(error))
         return 2

@@ -373,7 +373,7 @@ def test_a_second_interrupt_ends_a_sweep_at_once(lab):
     output, error = process.communicate(timeout=30)
     assert process.returncode == 130
     assert output.startswith("stopping: ")
-    assert error == "error: interrupted. What there is: python src/compare.py sweep\n"
+    assert error == "error: interrupted. Results so far: python src/compare.py sweep\n"
     assert all(is_gone(run.data.tags) for run in lab.runs())
 
 

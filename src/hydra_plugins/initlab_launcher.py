@@ -1,4 +1,4 @@
-"""Hydra's launcher of initlab: the jobs of a sweep on all cores, each handed back as it ends."""
+"""A launcher for Hydra: the jobs of a sweep on all cores, each reported as it ends."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from omegaconf import DictConfig, open_dict
 class CoresLauncher(Launcher):
     """Runs one job after another in each of `processes` processes.
 
-    null stands for as many as there are cores, or for one where that is faster. With one, jobs run
-    in the process of the sweep itself.
+    null means one process per core, or a single one where that is faster. With a single one, jobs
+    run in the process of the sweep itself.
     """
 
     def __init__(self, processes: int | None) -> None:
@@ -35,7 +35,7 @@ class CoresLauncher(Launcher):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Take what Hydra gives."""
+        """Keep what Hydra passes."""
         self.context = hydra_context
         self.task_function = task_function
         self.config = config
@@ -66,7 +66,7 @@ class CoresLauncher(Launcher):
 
 
 def run_one(context: HydraContext, call: tuple[int, DictConfig, TaskFunction]) -> JobReturn:
-    """Run one job as Hydra does, in whatever process."""
+    """Run one job as Hydra does, in this process or another."""
     number, config, task = call
     with open_dict(config):
         config.hydra.job.id = config.hydra.job.num = number

@@ -15,20 +15,21 @@ from omegaconf import DictConfig, OmegaConf
 class Search:
     """How to search: the `hydra.sweeper.*` keys of `hydra/sweeper=search`.
 
-    sampler         what chooses the points: random, tpe (which learns from what came of others),
-                    or grid (all combinations, of values that can be listed)
-    trials          how many the study is to have in all; of a grid, all combinations
+    sampler         how points are chosen: random, tpe (which learns from results), or grid (all
+                    combinations, where the values can be listed)
+    trials          how many trials the study has in all; a grid has all its combinations
     seed            of the sampler: point n of a random search depends on it and on n alone
-    pruner          median ends a training that is worse than half of the finished ones were at its
-                    step; none
-    startup_trials  that come to their end before any is pruned
+    pruner          median ends a training that is worse than half of the finished ones were at the
+                    same step; none ends none
+    startup_trials  that must finish before any is pruned
     warmup_steps    of a training before it may be pruned
-    metric          what is best; null: validation/accuracy where data.validation is set, else
-                    test/accuracy, or f for model=quadratic. Accuracies are to rise, others to fall
-    storage         where Optuna keeps the study: a journal file, or the URL of a database; null: a
+    metric          what to optimise; null: validation/accuracy where data.validation is set, else
+                    test/accuracy, or f for model=quadratic. Accuracies are maximised, others
+                    minimised
+    storage         where Optuna keeps the study: a journal file or the URL of a database; null: a
                     journal beside the folders of the sweeps
-    study           its name; null: one made from all that its trials share
-    params          key -> what to choose it from, as typed; what is typed wins
+    study           its name; null: a name made from all that its trials share
+    params          key -> what to choose it from; the command line overrides it
     """
 
     _target_: str = f"{__name__}.SearchSweeper"
@@ -45,10 +46,10 @@ class Search:
 
 
 class SearchSweeper(Sweeper):
-    """Runs trials that Optuna chooses, until there are as many as asked for.
+    """Runs trials that Optuna chooses, until the study has all its trials.
 
-    A key has an interval(a,b), which tag(log,interval(a,b)) makes logarithmic, a range(a,b,step), a
-    choice(a,b) or, which is the same, a,b; all of them as Hydra reads them.
+    A key is given interval(a,b), tag(log,interval(a,b)) for a logarithmic scale, range(a,b,step),
+    choice(a,b) or, for the same, a,b; all in Hydra's grammar.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -57,7 +58,7 @@ class SearchSweeper(Sweeper):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Take what Hydra gives."""
+        """Keep what Hydra passes, and create the launcher."""
         from hydra.core.plugins import Plugins
 
         self.context = hydra_context

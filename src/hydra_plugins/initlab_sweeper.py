@@ -15,9 +15,9 @@ from hydra.core.override_parser.types import Override
 class Grid:
     """What to sweep: the `hydra.sweeper.*` keys of a grid.
 
-    params  key → values, swept as if they had been typed; what is typed wins
-    where   such as `optimizer=adam` → {key: value}: settings of the trials that have it, but of
-            keys that are typed
+    params  key → values, swept as if they had been typed; the command line overrides them
+    where   such as `optimizer=adam` → {key: value}: settings of the trials that have this choice;
+            the command line overrides them
     """
 
     _target_: str = f"{__name__}.GridSweeper"
@@ -26,7 +26,7 @@ class Grid:
 
 
 class GridSweeper(BasicSweeper):
-    """Runs the Cartesian product of all swept values, less what has been run before."""
+    """Runs the Cartesian product of all swept values, except trials that have been run before."""
 
     def __init__(self, params: Any, where: Any) -> None:
         super().__init__(max_batch_size=None, params=params)
@@ -49,7 +49,7 @@ class GridSweeper(BasicSweeper):
             "=" in setting and isinstance(others, Mapping) for setting, others in self.where.items()
         ):
             raise ConfigError(
-                "hydra.sweeper.where must map settings to what goes with them, as in "
+                "hydra.sweeper.where must map choices to their settings, as in "
                 f"{{optimizer=adam: {{optimizer.lr: 0.1}}}}; got {self.where!r}"
             )
         typed = parser.parse_overrides([*self._parse_config(), *arguments])
@@ -59,12 +59,12 @@ class GridSweeper(BasicSweeper):
             if override.key_or_group == "experiment":
                 raise ConfigError(f"{override.input_line}: each has a grid of its own; name one")
         (grid,) = self.split_arguments(typed, None)
-        grid = [[*settings, *self.joined(settings)] for settings in grid]
+        grid = [[*settings, *self.settings_where(settings)] for settings in grid]
         status = execute.run(grid, Composer(loader, self.config), self.launcher, self.config)
         if status:
             raise SystemExit(status)
 
-    def joined(self, settings: Sequence[str]) -> list[str]:
+    def settings_where(self, settings: Sequence[str]) -> list[str]:
         """Return what `where` adds to the settings of a trial."""
         from initlab.config import as_typed
 
@@ -81,12 +81,12 @@ class GridSweeper(BasicSweeper):
 def fault_of(override: Override) -> str:
     """Return why the values of an override cannot be swept, "" if they can."""
     if not override.is_discrete_sweep():
-        return "an interval has no end of values; name them, as in choice(0.1, 0.01)"
+        return "an interval cannot be listed; name the values, as in choice(0.1, 0.01)"
     try:
         return "" if any(True for _ in override.sweep_string_iterator()) else "no value fits"
     except ValueError as error:  # range(1, 2, 0)
         return str(error)
 
 
-for name in ("grid", "basic"):  # Hydra's own basic one would tell nothing of what became of trials
+for name in ("grid", "basic"):  # Hydra's own `basic` reports no failures
     ConfigStore.instance().store(group="hydra/sweeper", name=name, node=Grid, provider="initlab")

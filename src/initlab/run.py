@@ -48,19 +48,21 @@ from initlab.tracking.record import PATH, Record
 if TYPE_CHECKING:  # MLflow takes a second to import
     from initlab.tracking.tracker import Tracker
 
-Pruner = Callable[[Record], bool]  # whether a training is to end where its record does
+# Says of the record of a training whether to end it there; opened where the training runs.
+Pruner = Callable[[Record], bool]
+OpenPruner = Callable[[], Pruner]
 
 
 @dataclass(frozen=True, eq=False)
 class RunSpec:
-    """One run, described once for all who handle it: what it is, and how it will be recorded.
+    """One run: what it is, and how it will be recorded. Made once, and used by all who handle it.
 
     config       the objects that run
     choices      the option chosen in each group
     values       the whole config as nested plain values
-    data         as loaded; None where none are used, and in a process that was sent the spec
+    data         None where none are used, and where a plan or another process must load them
     fingerprint  equal for runs that record the same numbers under the same names
-    params       what it is found by: the choices, and the settings that its numbers depend on
+    params       as recorded: the choices, and the settings that its numbers depend on
     folder       for its files, where they do not go to a store
     sweep        the id of the sweep that it is a trial of, "" for none
     search       the settings of the search that it is a trial of, with its number; else None
@@ -117,7 +119,7 @@ class RunSpec:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the data, which another process loads from where they are."""
+        """Leave out the data, which another process loads by itself."""
         return {**vars(self), "data": None}
 
     @cached_property
@@ -127,14 +129,14 @@ class RunSpec:
 
     @property
     def yaml(self) -> str:
-        """The whole config as it is kept with the run, but for a password of its store."""
+        """The whole config as it is kept with the run, without the password of its store."""
         tracking = self.values["tracking"]
         masked = tracking | {"uri": tracking["uri"] and provenance.masked(tracking["uri"])}
         return as_yaml(self.values | {"tracking": masked})
 
     @property
     def tags(self) -> dict[str, str]:
-        """The tags with which it starts, when it is run by this process."""
+        """The tags that it starts with in this process."""
         found = {
             Tag.ROLE: Role.TRIAL,
             Tag.FINGERPRINT: self.fingerprint,
@@ -148,7 +150,7 @@ class RunSpec:
 
     @property
     def notes(self) -> list[str]:
-        """What is worth saying of how its settings were read."""
+        """Remarks on how its settings were read."""
         if self.settings.get("init.gain") != "auto":
             return []
         gain = vars(self.config.init)["gain"]
@@ -156,7 +158,7 @@ class RunSpec:
 
     @property
     def context(self) -> Context:
-        """What a verdict needs to name."""
+        """What the sentence of a verdict may name."""
         option = self.choices["init"]
         own = vars(load_option("init", option)) if option in options("init") else {}
         changed = [
@@ -189,7 +191,7 @@ def used(config: Config, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load_checked(config: Config, choices: Mapping[str, str]) -> Data | None:
-    """Return the data, None if none are used; raises a `UserError` if there is no batch of them."""
+    """Return the data, None if none are used; raises a `UserError` if they make no batch."""
     data = load(config)
     if data and config.train.steps and config.train.batch_size > len(data.train):
         raise ConfigError(
@@ -219,8 +221,8 @@ class Result:
     value: float | None = None
 
 
-def attempt(spec: RunSpec, open_pruner: Callable[[], Pruner] | None = None) -> Result:
-    """Run one trial of a sweep, which goes on even if the trial fails.
+def attempt(spec: RunSpec, open_pruner: OpenPruner | None = None) -> Result:
+    """Run one trial of a sweep; a failure is a result.
 
     What it prints goes to output.txt in its folder, the traceback of a failure to traceback.txt.
     """
@@ -234,11 +236,11 @@ def attempt(spec: RunSpec, open_pruner: Callable[[], Pruner] | None = None) -> R
             return Result(Outcome.FAILED, reason=one_line(error))
 
 
-def train(spec: RunSpec, open_pruner: Callable[[], Pruner] | None = None) -> Result:
+def train(spec: RunSpec, open_pruner: OpenPruner | None = None) -> Result:
     """Run one training from config to record.
 
-    Raises a `UserError` before anything is trained or recorded if the store cannot be had. A trial
-    of a sweep whose training cannot be prepared is recorded even so, as FAILED.
+    Raises a `UserError` before anything is trained or recorded if the store or the data cannot be
+    used. A trial of a sweep whose training cannot be prepared is recorded as FAILED.
     """
     config = spec.config
     with threadpool_limits(config.train.threads, user_api="blas"):
@@ -289,7 +291,7 @@ def train(spec: RunSpec, open_pruner: Callable[[], Pruner] | None = None) -> Res
 def follow(
     steps: Iterable[Step], record: Record, tracker: Tracker | None, prunes: Pruner | None
 ) -> bool:
-    """Take steps into the record and the store; return whether a search has ended them early."""
+    """Record each step; return whether a search has ended the training early."""
     for step in steps:
         record.add(step)
         if tracker:
@@ -302,7 +304,7 @@ def follow(
 
 
 def make_tracker(spec: RunSpec) -> Tracker:
-    """Return the run's record in a store that has been tried; `with` opens it."""
+    """Return the tracker of a run, in a store that has been tried; `with` opens the run."""
     from initlab.tracking.store import open_store
     from initlab.tracking.tracker import Tracker
 
@@ -312,7 +314,7 @@ def make_tracker(spec: RunSpec) -> Tracker:
 
 
 def log_pictures(record: Record, tracker: Tracker, *names: str) -> None:
-    """Log pictures as they are now for the slider of the chart page."""
+    """Log pictures of the current step, for the slider of the chart page."""
     for name in names:
         if record.drawn and name in record.drawable:
             tracker.log_image(f"train/{name}", record.picture(name), record.steps[-1].number)

@@ -1,9 +1,9 @@
-"""A reporter: what a training tells the study that it is a trial of."""
+"""Pruning: what a training reports to its study, and whether it is ended early."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import optuna
@@ -13,11 +13,11 @@ from optuna.storages import BaseStorage
 from initlab.search.journal import open_storage
 from initlab.tracking.record import Record
 
-REPORTS = 50  # of a descent, which has no evaluations
+REPORTS = 50  # of a run of `model=quadratic`, which has no evaluations
 
 
 class Reporter:
-    """Tells a study how a training goes, and asks it whether that is worth going on."""
+    """Reports a training to its study, and asks the pruner whether to end it."""
 
     def __init__(self, settings: Mapping[str, Any], steps: int) -> None:
         self.metric = settings["metric"]
@@ -30,10 +30,10 @@ class Reporter:
         self.trial_id = self.storage.get_trial_id_from_study_id_trial_number(study_id, number)
 
     def prunes(self, record: Record) -> bool:
-        """Report what the last step of a record has to report; return whether to end there.
+        """Report the last step of a record, where it has the metric; return whether to end there.
 
-        None is ended as initialised, nor at its last step. As a training is judged by the best it
-        has had, what it had to begin with spares it until others have learnt something.
+        No training is ended at its first or last step. The pruner compares the best value that each
+        training has had, so the value before any step protects it until others have learnt more.
         """
         step = record.steps[-1]
         every = max(1, self.steps // REPORTS)
@@ -49,23 +49,18 @@ class Reporter:
 
 @functools.cache
 def storage_of(place: str) -> BaseStorage:
-    """Return a storage, which is opened once in a process."""
+    """Return a storage; each is opened once in a process."""
     return open_storage(place)
 
 
 @functools.cache
 def study_of(place: str, name: str) -> optuna.Study:
-    """Return a study, which is opened once in a process."""
+    """Return a study; each is loaded once in a process."""
     return optuna.load_study(study_name=name, storage=storage_of(place))
 
 
 def make_pruner(settings: Mapping[str, Any]) -> BasePruner:
-    """Return what ends the trainings of a search early."""
+    """Return the pruner that the settings name."""
     if settings["pruner"] == "none":
         return NopPruner()
     return MedianPruner(settings["startup_trials"], settings["warmup_steps"])
-
-
-def open_pruner(settings: Mapping[str, Any], steps: int) -> Callable[[Record], bool]:
-    """Return what reports a training to its study, and says whether to end it."""
-    return Reporter(settings, steps).prunes

@@ -20,10 +20,10 @@ class Dimension:
     """What one key is chosen from.
 
     kind     float, int or choice
-    low      the ends of a float or an int, both of which are in it
-    step     between two of its values, None where there are no gaps
-    log      whether all orders of magnitude are as likely
-    choices  the values, as they are typed; empty where there are too many to list
+    low      the smallest value of a float or an int; `high` is the largest
+    step     between two values, None for a continuous range
+    log      whether it is sampled on a logarithmic scale
+    choices  the values, as typed; empty where they cannot be listed
     """
 
     key: str
@@ -36,7 +36,7 @@ class Dimension:
 
     @classmethod
     def of(cls, override: Override) -> Dimension:
-        """Read what stands behind a key; raises `ConfigError` if nothing can be chosen from it."""
+        """Read the values of a key; raises `ConfigError` if nothing can be chosen from them."""
         key, value = override.get_key_element(), override.value()
         try:
             if isinstance(value, IntervalSweep):
@@ -58,13 +58,13 @@ class Dimension:
 
     @property
     def ends(self) -> tuple[str, ...]:
-        """The values that must be right for all to be so, as typed."""
+        """The values to check before a search starts, as typed: all choices, or both ends."""
         number = int if self.kind == "int" else float
         return self.choices or (self.text(number(self.low)), self.text(number(self.high)))
 
     @property
-    def words(self) -> str:
-        """What it is, for people."""
+    def description(self) -> str:
+        """The range in words."""
         if self.kind == "choice":
             return ", ".join(self.choices)
         low, high = self.ends
@@ -88,7 +88,7 @@ def interval(key: str, value: IntervalSweep) -> Dimension:
 
 
 def steps(key: str, value: RangeSweep) -> Dimension:
-    """Return the dimension of range(a,b,step), whose end b is not in it, as ever in Hydra."""
+    """Return the dimension of range(a,b,step), which excludes b, as in Hydra."""
     values = [*value.range()]
     if not values:
         raise ValueError("no value fits")
@@ -131,12 +131,12 @@ class Space:
 
     @property
     def combinations(self) -> list[dict[str, Any]]:
-        """All points of a grid; raises `ConfigError` if there is no end of them."""
+        """All points of a grid; raises `ConfigError` if they cannot be listed."""
         for each in self.dimensions:
             if not each.choices:
                 raise ConfigError(
                     f"{each.key}: hydra.sweeper.sampler=grid needs values that can be listed, as "
-                    f"in choice(0.1,0.01) or range(1,10); got {each.words}"
+                    f"in choice(0.1,0.01) or range(1,10); got {each.description}"
                 )
         values = [[self.value(each, text) for text in each.choices] for each in self.dimensions]
         keys = [each.key for each in self.dimensions]
@@ -151,11 +151,11 @@ class Space:
         return {each.key: each.text(point[each.key]) for each in self.dimensions}
 
     def overrides(self, point: Mapping[str, Any]) -> list[str]:
-        """Return what is typed to run a point."""
+        """Return the overrides that run a point."""
         return [*self.fixed, *(f"{key}={text}" for key, text in self.texts(point).items())]
 
     def name(self, texts: Mapping[str, str]) -> str:
-        """Return a point in few letters: of keys the last word, if no other has the same."""
+        """Return a short name of a point, with the last word of each key where that is unique."""
         last = [key.rpartition(".")[2] for key in texts]
         plain = len({*last}) == len(last)
         keys = last if plain else [*texts]
@@ -163,7 +163,7 @@ class Space:
 
     @property
     def longest(self) -> int:
-        """How long a name may be."""
+        """The length of the longest name."""
         texts = {
             each.key: max(map(short, each.choices), key=len, default="-1.234e-05")
             for each in self.dimensions
@@ -194,5 +194,5 @@ class Space:
 
     @property
     def plain(self) -> list[dict[str, Any]]:
-        """What it is, as plain values."""
+        """The dimensions as plain values."""
         return [asdict(each) for each in self.dimensions]

@@ -1,8 +1,8 @@
-"""A study: the points that a search has tried, as Optuna keeps them, and what came of each.
+"""A study: the points that a search has tried, as Optuna keeps them, and their results.
 
-Its trials have two attributes: `process`, of whoever asked for it, and `again`, the number of the
-lost or failed trial of the same point that it replaces. The trials without `again` are the points
-0, 1, 2 … of the study.
+A trial has two attributes: `process` identifies the process that asked for it, and `again` is the
+number of the lost or failed trial of the same point that it replaces. The trials without `again`
+are the points 0, 1, 2 … of the study.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import optuna
@@ -23,10 +23,11 @@ from initlab.config import ConfigError
 from initlab.process import identity, is_gone, signals_deferred
 from initlab.run import Result
 from initlab.search.journal import explained, open_storage
+from initlab.search.settings import direction
 from initlab.search.space import Dimension, Space
 from initlab.tracking.names import Outcome
 
-GRACE_SECONDS = 60.0  # after which a trial that nobody has signed is lost
+GRACE_SECONDS = 60.0  # after which a trial without the attribute `process` is lost
 STATES = {
     Outcome.FINISHED: TrialState.COMPLETE,
     Outcome.DIVERGED: TrialState.PRUNED,
@@ -34,13 +35,8 @@ STATES = {
 }
 
 
-def direction(metric: str) -> Literal["maximize", "minimize"]:
-    """Return which way a metric is better."""
-    return "maximize" if metric.endswith("accuracy") else "minimize"
-
-
-def lost(trial: FrozenTrial) -> bool:
-    """Return whether a trial is under way no more, though it says so."""
+def is_lost(trial: FrozenTrial) -> bool:
+    """Return whether a trial is marked as running, but its process is gone."""
     if trial.state != TrialState.RUNNING:
         return False
     if "process" in trial.user_attrs:
@@ -79,10 +75,10 @@ class Fixed(BaseSampler):
 
 
 class Study:
-    """The study of a search, which is made if there is none of its name.
+    """The study of a search, which is created if there is none of its name.
 
-    settings  those of hydra.sweeper, with a storage, a name and a metric
-    mark      of all that must be the same in all trials
+    settings  those of hydra.sweeper, completed
+    mark      a hash of all that its trials share
 
     Raises `ConfigError` if the storage cannot be used or has another study of this name.
     """
@@ -93,7 +89,7 @@ class Study:
         self.points = space.combinations if settings["sampler"] == "grid" else []
         self.total = len(self.points) or settings["trials"]
         self.process = identity()
-        self.open: dict[int, optuna.Trial] = {}  # by number, those this process has under way
+        self.open: dict[int, optuna.Trial] = {}  # by number, those that this process runs
         name = settings["study"]
         with explained(settings["storage"]):
             self.study = optuna.create_study(
@@ -114,32 +110,32 @@ class Study:
 
     @property
     def trials(self) -> Sequence[FrozenTrial]:
-        """All trials there are, in the order of their numbers."""
+        """All trials, in the order of their numbers."""
         return self.study.get_trials(deepcopy=False)
 
     def point(self, number: int) -> int:
-        """Return which point of the study a trial is at."""
+        """Return the index of the point that a trial is at."""
         trials = self.trials
         while "again" in trials[number].user_attrs:
             number = trials[number].user_attrs["again"]
         return number - sum("again" in trial.user_attrs for trial in trials[:number])
 
     def left(self) -> int:
-        """Return how many trials there are to be run."""
+        """Return how many trials are still to be run."""
         trials = self.trials
         begun = sum("again" not in trial.user_attrs for trial in trials)
         waiting = sum(trial.state == TrialState.WAITING for trial in trials)
         return max(self.total - begun, 0) + waiting
 
     def ask(self) -> tuple[int, int, dict[str, Any]] | None:
-        """Begin a trial: return its number, its point and the values of that; None at the end.
+        """Begin a trial: return its number, the index of its point and the values; None at the end.
 
-        A point depends on the seed and its number alone, if not on what came of others, by tpe.
+        A point depends only on the seed and its index; with tpe, on the results so far as well.
         """
         if not self.left():
             return None
         with signals_deferred(), explained(self.settings["storage"]):
-            # A trial is signed before it is under way, or a kill between would leave it to nobody.
+            # The process is recorded first, or a kill in between would leave a trial that has none.
             if not any(trial.state == TrialState.WAITING for trial in self.trials):
                 self.study.enqueue_trial({}, {"process": self.process})
             trial = self.study.ask()
@@ -151,7 +147,7 @@ class Study:
         return trial.number, point, values
 
     def sampler(self, point: int) -> BaseSampler:
-        """Return what chooses the values of a point."""
+        """Return what chooses the values of a point, by its index."""
         seed = int(np.random.SeedSequence([self.settings["seed"], point]).generate_state(1)[0])
         if self.settings["sampler"] == "grid":
             return Fixed(self.points[point % len(self.points)])
@@ -160,7 +156,7 @@ class Study:
         )
 
     def tell(self, number: int, result: Result, run_id: str = "") -> None:
-        """End a trial; `run_id` is that of another's run that has its numbers."""
+        """End a trial; `run_id` is the earlier run that has its numbers, if any."""
         state = STATES.get(result.outcome, TrialState.FAIL)
         if state == TrialState.COMPLETE and result.value is None:
             state = TrialState.FAIL
@@ -174,14 +170,14 @@ class Study:
             del self.open[number]
 
     def close(self) -> None:
-        """End what this process has begun and will not end."""
+        """End the trials that this process began and did not finish."""
         for number in [*self.open]:
             self.tell(number, Result(Outcome.KILLED))
 
     def resume(self) -> None:
-        """Have the points tried again whose trial failed, or was lost with its process."""
+        """Queue the points again whose trial failed or was lost with its process."""
         for trial in self.trials:
-            if lost(trial):
+            if is_lost(trial):
                 self.study.tell(trial.number, state=TrialState.FAIL)
         trials = self.trials
         replaced = {trial.user_attrs.get("again") for trial in trials}
@@ -193,7 +189,7 @@ class Study:
                 self.study.enqueue_trial(values, attributes)
 
     def outcomes(self) -> Counter[str]:
-        """Return how many points came to what."""
+        """Return how many points have each outcome."""
         trials = self.trials
         replaced = {trial.user_attrs.get("again") for trial in trials}
         return Counter(
@@ -202,13 +198,13 @@ class Study:
             if trial.number not in replaced
         )
 
-    def taken(self) -> list[str]:
-        """Return the ids of the runs that others had made of its points."""
+    def cached_runs(self) -> list[str]:
+        """Return the ids of earlier runs that have the numbers of its points."""
         runs = (trial.user_attrs.get("run") for trial in self.trials)
         return [run for run in runs if run]
 
     def best(self) -> tuple[int, float, dict[str, Any]] | None:
-        """Return the point that did best, its value and its values, None if none was finished."""
+        """Return the index of the best point, its metric and its values; None if none finished."""
         done = [trial for trial in self.trials if trial.state == TrialState.COMPLETE]
         if not done:
             return None
@@ -218,7 +214,7 @@ class Study:
 
 
 def suggested(trial: optuna.Trial, dimension: Dimension) -> Any:
-    """Return the value that a trial is given for a key."""
+    """Return the value that Optuna chooses for a key."""
     key, low, high, step = dimension.key, dimension.low, dimension.high, dimension.step
     if dimension.kind == "choice":
         return trial.suggest_categorical(key, dimension.choices)
@@ -227,8 +223,8 @@ def suggested(trial: optuna.Trial, dimension: Dimension) -> Any:
     return trial.suggest_float(key, low, high, step=step, log=dimension.log)
 
 
-def look(settings: Mapping[str, Any]) -> Counter[str]:
-    """Return how many trials of a study came to what, without making anything."""
+def count_outcomes(settings: Mapping[str, Any]) -> Counter[str]:
+    """Return how many trials of a study have each outcome, without creating anything."""
     place = settings["storage"]
     file = place.removeprefix("sqlite:///") if "://" in place else place
     if "://" not in file and not Path(file).exists():

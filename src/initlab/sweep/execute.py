@@ -1,4 +1,4 @@
-"""A sweep: what happens before its trials and afterwards, be they of a grid or of a search."""
+"""A sweep, of a grid or a search: what happens before its trials, and afterwards."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from initlab.config import PROJECT, Config, ConfigError
 from initlab.process import gc_paused
 from initlab.report.comparison import Comparison
 from initlab.report.table import print_results
-from initlab.sweep.launch import Ending, launch, pays
+from initlab.sweep.launch import Ending, launch, needs_processes
 from initlab.sweep.plan import (
     Compose,
     TrialPlan,
@@ -28,14 +28,14 @@ from initlab.sweep.plan import (
     refuse_existing,
 )
 from initlab.sweep.progress import SweepProgress, checking, print_plan
-from initlab.tracking.names import Outcome
+from initlab.tracking.names import Outcome, Tag
 from initlab.tracking.runs import Run, of_study, of_sweep, read
 
 if TYPE_CHECKING:  # MLflow takes a second to import
     from initlab.sweep.pool import Pool
     from initlab.tracking.store import Store
 
-MARK = "multirun.yaml"  # whoever makes this file in a folder has the folder for its sweep
+CLAIM = "multirun.yaml"  # the sweep that creates this file in a folder owns the folder
 
 
 def run(
@@ -44,17 +44,17 @@ def run(
     launcher: Any,
     multirun: DictConfig,
 ) -> int:
-    """Run every combination of a grid whose numbers are not there yet; return the exit status.
+    """Run every combination of a grid that has not been run before; return the exit status.
 
-    Raises a `UserError`, before any trial starts, if one of them could not.
+    Raises a `UserError` before the first trial starts if any of them could not run.
     """
-    gc.freeze()  # or each search for garbage would go through all that was imported
+    gc.freeze()  # or each garbage collection would go through all that was imported
     pool: Pool | None = getattr(launcher, "pool", None)
     trials: list[TrialPlan] = []
     for name, overrides in checking(name_trials(grid)):
         trials.append(check(name, overrides, compose))
         first = len(trials) == 1 and not trials[0].config.sweep.dry_run
-        if first and pool and pays(trials * len(grid), pool):
+        if first and pool and needs_processes(trials * len(grid), pool):
             pool.warm_up()  # while the others are checked
     config = common_config(trials)
     with gc_paused():
@@ -68,51 +68,52 @@ def run(
         refuse_existing(trials)
     folder = claim(Path(multirun.hydra.sweep.dir), multirun, store)
     waiting = [trial for trial in trials if not trial.skippable]
-    if pool and not pays(waiting, pool):
+    if pool and not needs_processes(waiting, pool):
         pool.processes = 1
     longest = max((len(trial.name) for trial in waiting), default=0)
     progress = SweepProgress(len(waiting), longest, len(trials) - len(waiting))
     ended, caught = launch(waiting, launcher, folder, progress)
 
-    def tell() -> None:
-        taken = [
-            trial.existing_run_id for trial in trials if trial.skippable and trial.existing_run_id
-        ]
-        finish(trials[0], folder, ended, taken, total=len(trials))
-        if left := len(waiting) - len(ended):
-            console.out.print(
-                f"not run: {left} of {len(trials)} trials. The same command goes on from here."
-            )
+    def report() -> None:
+        cached = [trial.existing_run_id for trial in trials if trial.skippable]
+        finish(trials[0], folder, ended, [*filter(None, cached)], total=len(trials))
+        print_rest(len(waiting) - len(ended), len(trials))
 
-    return conclude(folder, store, ended, caught, tell)
+    return conclude(folder, store, ended, caught, report)
+
+
+def print_rest(left: int, total: int) -> None:
+    """Print how many trials did not run, if any."""
+    if left:
+        console.out.print(f"not run: {left} of {total} trials. The same command resumes here.")
 
 
 def open_for(config: Config) -> Store | None:
-    """Return the store of the trials; None if they are only looked at, and there is none yet."""
+    """Return the store of the trials; None where a dry run finds that there is none yet."""
     from initlab.tracking.store import MissingError, open_store
 
-    tracking, looking = config.tracking, config.sweep.dry_run
+    tracking, dry_run = config.tracking, config.sweep.dry_run
     try:
-        store = open_store(tracking.uri, tracking.experiment, PROJECT, create=not looking)
+        store = open_store(tracking.uri, tracking.experiment, PROJECT, create=not dry_run)
     except MissingError:
-        if looking:
+        if dry_run:
             return None
         raise
-    if not looking:
+    if not dry_run:
         store.close_lost()
     return store
 
 
 def claim(folder: Path, multirun: DictConfig, store: Store | None) -> Path:
-    """Return a folder that no other sweep has: `folder`, or it with a number after its name."""
+    """Return a folder that no other sweep has: `folder`, or one with a number after its name."""
     refuse_nameless(folder)
     for number in itertools.count(1):
         mine = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
-        if store and store.has("sweep", mine.name):
+        if store and store.has(Tag.SWEEP, mine.name):
             continue
         try:
             mine.mkdir(parents=True, exist_ok=True)
-            with (mine / MARK).open("x") as file:
+            with (mine / CLAIM).open("x") as file:
                 file.write(OmegaConf.to_yaml(multirun))
         except FileExistsError:
             continue
@@ -125,7 +126,7 @@ def claim(folder: Path, multirun: DictConfig, store: Store | None) -> Path:
 
 
 def refuse_nameless(folder: Path) -> None:
-    """Raise `ConfigError` for a folder that a sweep cannot have to itself."""
+    """Raise `ConfigError` for a folder that has no name of its own."""
     if folder.name in ("", ".."):
         raise ConfigError(f"hydra.sweep.dir must name a folder for the sweep alone; got '{folder}'")
 
@@ -135,47 +136,47 @@ def conclude(
     store: Store | None,
     ended: Sequence[Ending],
     caught: Sequence[int],
-    tell: Callable[[], None],
+    report: Callable[[], None],
 ) -> int:
-    """Tell what came of a sweep, if there is time for that; return the exit status.
+    """Report a sweep, unless a second signal asked to stop at once; return the exit status.
 
     caught  the signals that stopped it
     """
     if len(caught) > 1:
-        interrupted(folder)
+        print_interrupted(folder)
     else:
         if not store:
             console.out.print("without a store (tracking.enabled=false) there is no report")
             console.kept(folder)
         try:
-            tell()
+            report()
         except KeyboardInterrupt:
-            interrupted(folder)
+            print_interrupted(folder)
             return 128 + signal.SIGINT
     if caught:
         return 128 + caught[0]
     return int(any(each.result.outcome == Outcome.FAILED for each in ended))
 
 
-def interrupted(folder: Path) -> None:
-    """Say how to see what there is of a sweep that was given no time to tell of it."""
-    console.error(f"interrupted. What there is: python src/compare.py {quote(folder.name)}")
+def print_interrupted(folder: Path) -> None:
+    """Print how to see the results of a sweep that was stopped before its report."""
+    console.error(f"interrupted. Results so far: python src/compare.py {quote(folder.name)}")
 
 
 def finish(
     first: TrialPlan,
     folder: Path,
     ended: Sequence[Ending],
-    taken: Sequence[str],
+    cached: Sequence[str],
     total: int,
     study: str = "",
 ) -> None:
-    """Compare what is there now of a sweep; raises `TrackingError` if its store is gone.
+    """Compare the runs of a sweep and report them; raises `TrackingError` if its store is gone.
 
-    first  any of its trials, for what all have in common
-    taken  the ids of runs that others had made before
-    total  how many trials it has
-    study  whose other runs are compared as well, whenever they were made
+    first   any of its trials, for what all have in common
+    cached  the ids of earlier runs that have the numbers of some of its trials
+    total   how many trials it has
+    study   whose runs of earlier sweeps are compared as well, "" for none
     """
     from initlab.report.publish import summarize
     from initlab.tracking.store import TrackingError
@@ -185,15 +186,15 @@ def finish(
         return
     console.out.print()
     try:
-        store, runs, others = recorded(config, folder, taken, study)
+        store, runs, others = read_sweep(config, folder, cached, study)
     except TrackingError:
         print_results(Comparison(unrecorded(ended, [])))
         console.kept(folder)
         raise
     runs += unrecorded(ended, runs)
-    if taken:
+    if cached:
         console.out.print(
-            f"{len(taken)} of {total} trials had been run before "
+            f"{len(cached)} of {total} trials had been run before "
             "(sweep.existing=rerun runs them again)"
         )
     if any(run.run_id for run in runs):
@@ -203,24 +204,24 @@ def finish(
         print_results(Comparison(runs))
 
 
-def recorded(
-    config: Config, folder: Path, taken: Sequence[str], study: str
+def read_sweep(
+    config: Config, folder: Path, cached: Sequence[str], study: str
 ) -> tuple[Store, list[Run], list[str]]:
     """Return the store, the runs of a sweep and its study, and the ids of those of other sweeps."""
     from initlab.tracking.store import explained
 
-    store = open_for(config)  # which may have gone; and which closes what a killed process left
+    store = open_for(config)  # again: it may be gone, and killed processes may have left open runs
     assert store is not None
     with explained(store.uri):
         own = of_sweep(store.client, folder.name)
         earlier = of_study(store.client, store.experiment_id, study) if study else []
-        others = [run_id for run_id in (*earlier, *taken) if run_id not in own]
-        ids = [*earlier, *taken] if study else [*own, *taken]
+        others = [run_id for run_id in (*earlier, *cached) if run_id not in own]
+        ids = [*earlier, *cached] if study else [*own, *cached]
         return store, read(store.client, ids), others
 
 
 def unrecorded(ended: Sequence[Ending], runs: Sequence[Run]) -> list[Run]:
-    """Return what became of trials that have no run, as where the store could not be written."""
+    """Return runs for the trials that have none, as where the store could not be written."""
     known = {run.name for run in runs}
     return [
         Run(

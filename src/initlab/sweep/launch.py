@@ -1,4 +1,4 @@
-"""A launch: trials handed to Hydra's launcher, reported as they end, and stopped in good order."""
+"""Launching: trials handed to Hydra's launcher, reported as they end, and stopped in order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 
 from initlab.checks import one_line
 from initlab.config import output_folder
-from initlab.run import Pruner, Result, RunSpec, attempt
+from initlab.run import OpenPruner, Result, RunSpec, attempt
 from initlab.sweep.plan import TrialPlan, quoted
 from initlab.sweep.pool import Interrupted, Started
 from initlab.sweep.progress import SweepProgress
@@ -27,8 +27,8 @@ from initlab.tracking.names import Outcome
 if TYPE_CHECKING:
     from initlab.sweep.pool import Pool
 
-# What a trial takes by itself and for a step, as measured on digits, and when a second process is
-# worth the two seconds of its start: three trials of 1,000 steps are faster in one, eight in two.
+# What a trial takes by itself and a step, as measured on digits, and how long a sweep must take to
+# be faster in several processes: three trials of 1,000 steps are faster in one, eight in two.
 TRIAL_SECONDS, STEP_SECONDS, PAYS_SECONDS = 0.5, 0.0008, 5.0
 ONE_SIGNAL_SECONDS = 0.5
 
@@ -46,13 +46,11 @@ def launch(
     launcher: Any,
     folder: Path,
     progress: SweepProgress,
-    open_pruner: Callable[[TrialPlan], Callable[[], Pruner]] | None = None,
-    tell: Callable[[int, Result], None] = lambda index, result: None,
+    report: Callable[[int, Result], None] = lambda index, result: None,
 ) -> tuple[list[Ending], list[int]]:
     """Run trials; return those that came to an end, and the signals that stopped the others.
 
-    open_pruner  makes, of a trial, what opens its pruner in the process that runs it
-    tell         is called with the number of a trial and its result, before another trial is taken
+    report  is called with the index of a trial and its result, before another trial is taken
     """
     taken: list[TrialPlan] = []
     ended: list[Ending] = []
@@ -65,13 +63,13 @@ def launch(
 
     with progress, stopping(pool, progress.say) as caught:
         try:
-            for index, event in events(launcher, remembered(), folder, open_pruner):
+            for index, event in events(launcher, remembered(), folder):
                 if isinstance(event, Started):
                     progress.started()
                     continue
                 trial, result = taken[index], result_of(event)
                 ended.append(Ending(trial, result))
-                tell(index, result)
+                report(index, result)
                 progress.ended(trial.name, result)
                 failed = result.outcome == Outcome.FAILED
                 if failed and trial.config.sweep.on_error == "stop" and pool:
@@ -82,22 +80,14 @@ def launch(
     return ended, caught
 
 
-def events(
-    launcher: Any,
-    trials: Iterable[TrialPlan],
-    folder: Path,
-    open_pruner: Callable[[TrialPlan], Callable[[], Pruner]] | None,
-) -> Iterator[tuple[int, Any]]:
-    """Run trials by whatever launcher; yield (index, `Started`), later (index, the answer).
+def events(launcher: Any, trials: Iterable[TrialPlan], folder: Path) -> Iterator[tuple[int, Any]]:
+    """Run trials by any launcher; yield (index, `Started`), later (index, the answer).
 
-    Our own is handed each trial as it was checked. Launchers of others compose it again from its
-    overrides, and hand over all that they return at the end.
+    Our own launcher takes each trial as it was checked. Others compose it again from its overrides,
+    and return all answers at the end.
     """
     if hasattr(launcher, "stream"):
-        yield from launcher.stream(
-            (in_folder(trial.composed, folder), task(trial, folder, open_pruner))
-            for trial in trials
-        )
+        yield from launcher.stream(job_of(trial, folder) for trial in trials)
         return
     place = f"hydra.sweep.dir={quoted(folder)}"
     overrides = [[*trial.overrides, place] for trial in trials]
@@ -106,31 +96,20 @@ def events(
         yield index, answer
 
 
-def in_folder(composed: DictConfig, folder: Path) -> DictConfig:
-    """Return the config of a trial, told the folder of its sweep."""
-    composed.hydra.sweep.dir = str(folder)
-    return composed
-
-
-def task(
-    trial: TrialPlan,
-    folder: Path,
-    open_pruner: Callable[[TrialPlan], Callable[[], Pruner]] | None,
-) -> Callable[[DictConfig], Result]:
-    """Return what Hydra is to call as the job of a trial."""
+def job_of(trial: TrialPlan, folder: Path) -> tuple[DictConfig, Callable[[DictConfig], Result]]:
+    """Return the config of a trial, and what Hydra is to call with it."""
+    trial.composed.hydra.sweep.dir = str(folder)
     spec = replace(trial.spec, sweep=folder.name)
-    return partial(run_trial, spec, open_pruner(trial) if open_pruner else None)
+    return trial.composed, partial(run_trial, spec, trial.open_pruner)
 
 
-def run_trial(
-    spec: RunSpec, open_pruner: Callable[[], Pruner] | None, composed: DictConfig
-) -> Result:
+def run_trial(spec: RunSpec, open_pruner: OpenPruner | None, composed: DictConfig) -> Result:
     """Run a trial in the folder that Hydra has given it."""
     return attempt(replace(spec, folder=output_folder(HydraConfig.get())), open_pruner)
 
 
-def pays(trials: Sequence[TrialPlan], pool: Pool) -> bool:
-    """Return whether trials are worth more than one process."""
+def needs_processes(trials: Sequence[TrialPlan], pool: Pool) -> bool:
+    """Return whether trials are faster in several processes, or were asked to run in several."""
     steps = sum(trial.config.train.steps for trial in trials)
     seconds = TRIAL_SECONDS * len(trials) + STEP_SECONDS * steps
     return pool.needed or (len(trials) > 1 and seconds > PAYS_SECONDS)
@@ -138,10 +117,10 @@ def pays(trials: Sequence[TrialPlan], pool: Pool) -> bool:
 
 @contextlib.contextmanager
 def stopping(pool: Any, say: Callable[[str], None]) -> Iterator[list[int]]:
-    """Stop a pool in good order at the first Ctrl-C or SIGTERM, and at once at the second.
+    """Stop a pool in order at the first Ctrl-C or SIGTERM, and at once at the second.
 
-    Yields the list of the signals caught so far. One right after the other counts as one: a
-    terminal sends it to all, and whatever started this process may pass on its own.
+    Yields the list of the signals caught so far. Two in quick succession count as one: a terminal
+    signals all processes, and a parent process may pass the signal on.
     """
     caught: list[int] = []
     last = 0.0
@@ -156,7 +135,7 @@ def stopping(pool: Any, say: Callable[[str], None]) -> Iterator[list[int]]:
         if pool is None or pool.processes == 1:
             raise KeyboardInterrupt
         if len(caught) == 1:
-            say("stopping: what runs is being closed; once more ends it at once")
+            say("stopping: closing the running trials; Ctrl-C again ends them at once")
             pool.stop()
         else:
             pool.kill()
@@ -170,7 +149,7 @@ def stopping(pool: Any, say: Callable[[str], None]) -> Iterator[list[int]]:
 
 
 def result_of(event: Any) -> Result:
-    """Return what became of a trial from what its launcher handed back."""
+    """Return how a trial ended, from what its launcher returned."""
     if isinstance(event, Interrupted):
         if event.reason:
             return Result(Outcome.FAILED, reason=event.reason)

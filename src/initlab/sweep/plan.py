@@ -16,7 +16,7 @@ from initlab.checks import UserError
 from initlab.config import Config, ConfigError, explain
 from initlab.process import is_gone
 from initlab.report.comparison import ordered
-from initlab.run import RunSpec
+from initlab.run import OpenPruner, RunSpec
 from initlab.tracking.names import Status
 
 if TYPE_CHECKING:  # MLflow takes a second to import
@@ -26,7 +26,7 @@ Compose = Callable[[Sequence[str]], DictConfig]
 
 
 class State(StrEnum):
-    """What there is of a trial before it starts."""
+    """What the store has of a trial before the sweep starts."""
 
     NEW = "new"
     CACHED = "cached"  # a finished run has its numbers
@@ -40,9 +40,10 @@ class State(StrEnum):
 class TrialPlan:
     """One trial, composed and checked.
 
-    overrides        that compose it, as Hydra reads them
+    overrides        that compose it, in Hydra's grammar
     existing_run_id  of the run that `state` speaks of, "" for none
     twin             the name of the earlier trial that it duplicates, "" for none
+    open_pruner      opens what may end it early, in the process that runs it; None for nothing
     """
 
     spec: RunSpec
@@ -51,6 +52,7 @@ class TrialPlan:
     state: State = State.NEW
     existing_run_id: str = ""
     twin: str = ""
+    open_pruner: OpenPruner | None = None
 
     @property
     def name(self) -> str:
@@ -64,17 +66,14 @@ class TrialPlan:
 
     @property
     def skippable(self) -> bool:
-        """Whether its numbers are there or will be without it."""
+        """Whether its numbers exist already, or another trial will make them."""
         done = self.state in (State.CACHED, State.DUPLICATE)
         return done and self.config.sweep.existing != "rerun"
 
 
 def name_trials(grid: Sequence[Sequence[str]]) -> list[tuple[str, list[str]]]:
-    """Return each combination with the name of what varies in it, "" where nothing does."""
-    typed = {
-        "True": "true",
-        "False": "false",
-    }  # as the grammar has them, whatever Hydra makes of it
+    """Return each combination with its name, which is what varies; "" where nothing does."""
+    typed = {"True": "true", "False": "false"}  # Hydra hands them over as Python writes them
     settings = [dict(text.split("=", 1) for text in combination) for combination in grid]
     shared = set.intersection(*map(set, settings))
     varies = ordered(key for key in shared if len({each[key] for each in settings}) > 1)
@@ -90,7 +89,9 @@ def check(name: str, overrides: list[str], compose: Compose) -> TrialPlan:
         overrides = [*overrides, f"hydra.job.name={quoted(name)}"]
     try:
         composed = compose(overrides)
-        return TrialPlan(RunSpec.of(composed, composed.hydra), overrides, composed)
+        spec = RunSpec.of(composed, composed.hydra)
+        # Without the data, or a large grid would run out of open files.
+        return TrialPlan(replace(spec, data=None), overrides, composed)
     except (UserError, HydraException, OmegaConfBaseException) as error:
         message = str(error) if isinstance(error, UserError) else explain(error)
         where = f"\nin the trial {name}; no trial was started" if name else ""
@@ -98,7 +99,7 @@ def check(name: str, overrides: list[str], compose: Compose) -> TrialPlan:
 
 
 def quoted(text: object) -> str:
-    """Return a text as Hydra reads it in an override."""
+    """Return a text quoted for an override of Hydra."""
     return QuotedString(str(text), Quote.single).with_quotes()
 
 

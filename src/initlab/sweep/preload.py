@@ -1,4 +1,4 @@
-"""What the process that the workers of a pool are forked from imports, once for all of them."""
+"""The imports of the process that the workers of a pool are forked from."""
 
 import signal
 

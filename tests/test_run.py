@@ -1,0 +1,76 @@
+"""A run is described once, for the sweep that plans it and for the process that trains it."""
+
+import os
+import pickle
+from collections import Counter
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from initlab import run
+from initlab.config import PROJECT, register
+from initlab.run import RunSpec
+from initlab.sweep.plan import check
+from initlab.tracking import provenance
+
+
+@pytest.fixture(scope="module")
+def composed():
+    """Return a function that composes overrides as a sweep does."""
+    register()
+    with initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
+        yield lambda overrides=(): compose("config", [*overrides], return_hydra_config=True)
+
+
+def test_a_trial_of_a_sweep_is_built_and_fingerprinted_once(lab, monkeypatch):
+    calls = Counter()
+
+    def count(module, name):
+        whole = getattr(module, name)
+
+        def counted(*arguments):
+            calls[name] += 1
+            return whole(*arguments)
+
+        monkeypatch.setattr(module, name, counted)
+
+    count(run, "build")
+    count(provenance, "fingerprint")
+    tiny = ["train.steps=2", "model.hidden=[4]", "tracking.pictures=false"]
+    assert lab.run("-m", "seed=0,1,2", *tiny) == 0
+    assert len(lab.runs()) == 3
+    assert calls == {"build": 3, "fingerprint": 3}
+
+
+def test_a_spec_is_sent_to_another_process_without_its_data(composed):
+    config = composed(["init=lsuv", "optimizer=adam", "seed=3"])
+    spec = RunSpec.of(config, config.hydra)
+    sent = pickle.loads(pickle.dumps(spec))
+    assert spec.data is not None
+    assert sent.data is None
+    assert vars(sent) == vars(spec) | {"data": None}
+    assert sent.config.optimizer is not spec.config.optimizer
+
+
+def test_a_plan_of_many_trials_keeps_no_files_open(composed):
+    trials = [check("", [], composed)]
+    before = len(os.listdir("/dev/fd"))
+    trials += [check("", [f"seed={seed}"], composed) for seed in range(5)]
+    assert len(os.listdir("/dev/fd")) == before
+    assert len({trial.spec.fingerprint for trial in trials}) == 5
+
+
+def test_settings_that_the_model_does_not_use_are_not_recorded(composed):
+    config = composed(["model=quadratic", "init=zeros"])
+    spec = RunSpec.of(config, config.hydra)
+    assert spec.data is None
+    assert not {"init", "activation", "data", "seed", "train.batch_size"} & spec.params.keys()
+    assert {"model", "optimizer.lr", "train.steps", "model.start"} <= spec.params.keys()
+
+
+def test_the_tags_say_which_sweep_and_experiment_a_run_is_of(composed):
+    config = composed(["experiment=zeros_minibatch", "data=digits"])
+    spec = RunSpec.of(config, config.hydra)
+    assert spec.tags["experiment"] == "zeros_minibatch"
+    assert spec.tags["role"] == "trial"
+    assert not {"sweep", "study"} & spec.tags.keys()
