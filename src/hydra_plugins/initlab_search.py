@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 
 @dataclass
-class Search:
+class SearchConfig:
     """How to search: the `hydra.sweeper.*` keys of `hydra/sweeper=search`.
 
     sampler         how points are chosen: random, tpe (which learns from results), or grid (all
@@ -81,9 +81,11 @@ class SearchSweeper(Sweeper):
         overrides = parser.parse_overrides([*given, *arguments])
         assert self.config is not None
         compose = Composer(self.context.config_loader, self.config)
-        status = search.run(overrides, self.settings, compose, self.launcher, self.config)
+        status = search.run_search(overrides, self.settings, compose, self.launcher, self.config)
         if status:
             raise SystemExit(status)
 
 
-ConfigStore.instance().store(group="hydra/sweeper", name="search", node=Search, provider="initlab")
+ConfigStore.instance().store(
+    group="hydra/sweeper", name="search", node=SearchConfig, provider="initlab"
+)

@@ -12,7 +12,7 @@ from hydra.core.override_parser.types import Override
 
 
 @dataclass
-class Grid:
+class GridConfig:
     """What to sweep: the `hydra.sweeper.*` keys of a grid.
 
     params  key → values, swept as if they had been typed; the command line overrides them
@@ -60,7 +60,7 @@ class GridSweeper(BasicSweeper):
                 raise ConfigError(f"{override.input_line}: each has a grid of its own; name one")
         (grid,) = self.split_arguments(typed, None)
         grid = [[*settings, *self.settings_where(settings)] for settings in grid]
-        status = execute.run(grid, Composer(loader, self.config), self.launcher, self.config)
+        status = execute.run_grid(grid, Composer(loader, self.config), self.launcher, self.config)
         if status:
             raise SystemExit(status)
 
@@ -89,4 +89,6 @@ def fault_of(override: Override) -> str:
 
 
 for name in ("grid", "basic"):  # Hydra's own `basic` reports no failures
-    ConfigStore.instance().store(group="hydra/sweeper", name=name, node=Grid, provider="initlab")
+    ConfigStore.instance().store(
+        group="hydra/sweeper", name=name, node=GridConfig, provider="initlab"
+    )

@@ -39,7 +39,7 @@ if TYPE_CHECKING:  # MLflow takes a second to import, Optuna a quarter of one
     from initlab.tracking.store import Store
 
 
-def run(
+def run_search(
     overrides: Sequence[Override],
     typed: Mapping[str, Any],
     compose: Compose,
@@ -69,7 +69,7 @@ def run(
         store = open_for(config) if config.tracking.enabled else None
         gc.freeze()  # MLflow as well
     if config.sweep.dry_run:
-        print_plan(space, settings)
+        print_search(space, settings)
         return 0
     from initlab.search.study import Study
 
@@ -173,7 +173,7 @@ class Search:
         self.study.tell(self.numbers[index], result)
 
 
-def print_plan(space: Space, settings: Mapping[str, Any]) -> None:
+def print_search(space: Space, settings: Mapping[str, Any]) -> None:
     """Print the space and the study of a search, for a dry run."""
     from initlab.search.study import count_outcomes
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:  # MLflow takes a second to import
 CLAIM = "multirun.yaml"  # the sweep that creates this file in a folder owns the folder
 
 
-def run(
+def run_grid(
     grid: Sequence[Sequence[str]],
     compose: Compose,
     launcher: Any,

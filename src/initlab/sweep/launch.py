@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from initlab.checks import one_line
 from initlab.config import output_folder
 from initlab.run import OpenPruner, Result, RunSpec, attempt
-from initlab.sweep.plan import TrialPlan, quoted
+from initlab.sweep.plan import TrialPlan, quote_override
 from initlab.sweep.pool import Interrupted, Started
 from initlab.sweep.progress import SweepProgress
 from initlab.tracking.names import Outcome
@@ -89,7 +89,7 @@ def events(launcher: Any, trials: Iterable[TrialPlan], folder: Path) -> Iterator
     if hasattr(launcher, "stream"):
         yield from launcher.stream(job_of(trial, folder) for trial in trials)
         return
-    place = f"hydra.sweep.dir={quoted(folder)}"
+    place = f"hydra.sweep.dir={quote_override(folder)}"
     overrides = [[*trial.overrides, place] for trial in trials]
     for index, answer in enumerate(launcher.launch(overrides, initial_job_idx=0)):
         yield index, Started()

@@ -86,7 +86,7 @@ def name_trials(grid: Sequence[Sequence[str]]) -> list[tuple[str, list[str]]]:
 def check(name: str, overrides: list[str], compose: Compose) -> TrialPlan:
     """Compose and build a trial and load its data; raises `ConfigError` if it could not run."""
     if name:
-        overrides = [*overrides, f"hydra.job.name={quoted(name)}"]
+        overrides = [*overrides, f"hydra.job.name={quote_override(name)}"]
     try:
         composed = compose(overrides)
         spec = RunSpec.of(composed, composed.hydra)
@@ -98,8 +98,8 @@ def check(name: str, overrides: list[str], compose: Compose) -> TrialPlan:
         raise ConfigError(f"{message}{where}") from error
 
 
-def quoted(text: object) -> str:
-    """Return a text quoted for an override of Hydra."""
+def quote_override(text: object) -> str:
+    """Return a text quote_override for an override of Hydra."""
     return QuotedString(str(text), Quote.single).with_quotes()
 
 
