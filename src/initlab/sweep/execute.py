@@ -16,7 +16,7 @@ from initlab import console
 from initlab.config import PROJECT, Config, ConfigError
 from initlab.process import gc_paused
 from initlab.report.comparison import Comparison
-from initlab.report.table import print_results
+from initlab.report.terminal import print_results
 from initlab.sweep.launch import Ending, launch, pays
 from initlab.sweep.plan import (
     Compose,
