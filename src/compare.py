@@ -131,7 +131,7 @@ def write_report(comparison: Comparison, folder: Path, selection: Selection) -> 
     except OSError as error:
         reason = re.sub(r"^\[Errno \d+\] ", "", str(error))
         raise UserError(f"--output {folder}: cannot be written: {reason}") from error
-    console.reported(next((file for file in files if file.suffix == ".html"), folder))
+    console.print_report(next((file for file in files if file.suffix == ".html"), folder))
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

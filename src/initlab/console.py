@@ -85,12 +85,12 @@ def style_of(word: str) -> str:
     return STYLES.get(word, "bold yellow")
 
 
-def heading(name: str) -> None:
+def print_heading(name: str) -> None:
     """Print the name of a run that begins."""
     out.print(Text(name, style="bold"))
 
 
-def summary(record: Record, verdict: Verdict | None, seconds: float) -> None:
+def print_summary(record: Record, verdict: Verdict | None, seconds: float) -> None:
     """Print the results of a run: losses and accuracies, the layers, the verdict."""
     count = record.steps[-1].number
     if record.evaluation and record.diverged_step is None:
@@ -158,29 +158,29 @@ def layer_table(snapshot: Snapshot) -> Table:
     return table
 
 
-def pair(name: str, words: str) -> None:
+def print_pair(name: str, value: str) -> None:
     """Print a name and its value."""
-    out.print(Text.assemble((f"{name} ", "dim"), words), soft_wrap=True)
+    out.print(Text.assemble((f"{name} ", "dim"), value), soft_wrap=True)
 
 
-def recorded(run_id: str) -> None:
+def print_run_id(run_id: str) -> None:
     """Print the id of a run."""
     out.print(Text.assemble(("run   ", "dim"), run_id))
 
 
-def opened(page: str, command: str | None) -> None:
+def print_link(page: str, command: str | None) -> None:
     """Print how to serve and open a page of the UI."""
     if command:
         out.print(Text.assemble(("serve ", "dim"), command), soft_wrap=True)
     out.print(Text.assemble(("open  ", "dim"), page), soft_wrap=True)
 
 
-def kept(folder: Path) -> None:
+def print_folder(folder: Path) -> None:
     """Print where the files of a run are."""
     out.print(Text.assemble(("files ", "dim"), str(folder)), soft_wrap=True)
 
 
-def reported(file: Path) -> None:
+def print_report(file: Path) -> None:
     """Print where a report is."""
     out.print(Text.assemble(("report ", "dim"), str(file)), soft_wrap=True)
 

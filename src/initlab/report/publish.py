@@ -50,7 +50,7 @@ def summarize(
         tags[Tag.EXPERIMENT] = compared.experiment
     with Tracker(store, f"summary of {sweep}", {}, tags) as tracker:
         tracker.log_files(files)
-    console.reported(next(file for file in files if file.suffix == ".html"))
+    console.print_report(next(file for file in files if file.suffix == ".html"))
     runs = [run for run in compared.runs if run.run_id]
     if not runs:
         return
@@ -61,7 +61,7 @@ def summarize(
     with explained(store.uri):
         color_runs(store, compared, taken)
         store.keep_view(key, view)
-    console.opened(chart_view.chart_page(store.ui, store.experiment_id, key), store.command)
+    console.print_link(chart_view.chart_page(store.ui, store.experiment_id, key), store.command)
 
 
 def color_runs(store: Store, compared: Comparison, taken: Sequence[str]) -> None:

@@ -139,7 +139,7 @@ class Search:
             except ConfigError as error:
                 self.study.tell(number, Result(Outcome.FAILED))
                 self.unfit += 1
-                self.shown.spared()
+                self.shown.skipped()
                 self.shown.say(f"#{point} cannot be run: {error}")
                 continue
             if not self.known(trial, number):
@@ -169,7 +169,7 @@ class Search:
         if metric == Metric.TRAIN_LOSS or metric not in metrics:  # whose mean is not in the store
             return False
         self.study.tell(number, Result(Outcome.FINISHED, value=metrics[metric]), run_id)
-        self.shown.spared()
+        self.shown.skipped()
         return True
 
     def tell(self, index: int, result: Result) -> None:
@@ -242,11 +242,11 @@ def plan(space: Space, settings: Mapping[str, Any]) -> None:
     from initlab.search.study import direction, look
 
     for each in space.dimensions:
-        console.pair(each.key, each.words)
+        console.print_pair(each.key, each.words)
     counts = look(settings)
-    console.pair("metric", f"{settings['metric']} ({direction(settings['metric'])})")
-    console.pair("study", f"{settings['study']} in {settings['storage']}")
-    console.pair("trials", f"{settings['trials']}, so far {listed(counts)}")
+    console.print_pair("metric", f"{settings['metric']} ({direction(settings['metric'])})")
+    console.print_pair("study", f"{settings['study']} in {settings['storage']}")
+    console.print_pair("trials", f"{settings['trials']}, so far {listed(counts)}")
 
 
 def summarize(space: Space, study: Study) -> None:
@@ -255,12 +255,12 @@ def summarize(space: Space, study: Study) -> None:
     if best := study.best():
         point, value, values = best
         shown = f"{value:.1%}" if metric.endswith("accuracy") else f"{value:.4g}"
-        console.pair("best", f"#{point} with {metric} {shown}:")
+        console.print_pair("best", f"#{point} with {metric} {shown}:")
         console.out.print(
             shlex.join(["python", "src/train.py", *space.overrides(values)]), soft_wrap=True
         )
-    console.pair("study", f"{study.settings['study']}: {listed(study.outcomes())}")
-    console.pair("in", study.settings["storage"])
+    console.print_pair("study", f"{study.settings['study']}: {listed(study.outcomes())}")
+    console.print_pair("in", study.settings["storage"])
     if left := study.left():
         console.out.print(f"not run: {left} of {total} trials. The same command goes on from here.")
     elif study.settings["sampler"] != "grid":

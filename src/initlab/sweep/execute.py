@@ -146,7 +146,7 @@ def conclude(
     else:
         if not store:
             console.out.print("without a store (tracking.enabled=false) there is no report")
-            console.kept(folder)
+            console.print_folder(folder)
         try:
             tell()
         except KeyboardInterrupt:
@@ -188,7 +188,7 @@ def finish(
         store, runs, others = recorded(config, folder, taken, study)
     except TrackingError:
         print_results(Comparison(unrecorded(ended, [])))
-        console.kept(folder)
+        console.print_folder(folder)
         raise
     runs += unrecorded(ended, runs)
     if taken:

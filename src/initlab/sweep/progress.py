@@ -67,7 +67,7 @@ class SweepProgress:
         done = sum(self.ends[outcome] for outcome in DONE)
         return ", ".join([f"{done} of {self.total} done", *parts])
 
-    def spared(self) -> None:
+    def skipped(self) -> None:
         """Count a trial that turned out to need no run."""
         self.total -= 1
         self.cached += 1
