@@ -21,7 +21,7 @@ from initlab.report.findings import (
     last,
     loss,
     loss_between,
-    mean,
+    mean_over_runs,
     pick,
     steps_to_loss,
 )
@@ -267,7 +267,7 @@ def test_constants_stop_at_the_entropy_of_the_labels_and_the_others_learn(lab):
     first = {"std001": 354, "xavier": 73, "he": 46}
     for name, end in ends.items():
         setting = pick(found, init=name)
-        assert mean(setting, last_loss) == pytest.approx(end, rel=0.25)
+        assert mean_over_runs(setting, last_loss) == pytest.approx(end, rel=0.25)
         assert steps_to_loss(setting, 0.1) == pytest.approx(first[name], rel=0.25)
     zeros, constant = (pick(found, init=name) for name in ("zeros", "const001"))
     entropies = [label_entropy(seed) for seed in range(3)]

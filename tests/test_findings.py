@@ -11,7 +11,7 @@ from initlab.report.claims import CLAIMS, findings
 from initlab.report.comparison import Comparison
 from initlab.report.findings import (
     Finding,
-    MissingError,
+    MissingRunsError,
     by_value,
     last,
     loss,
@@ -72,14 +72,14 @@ def test_a_setting_is_picked_by_its_params_if_it_finished_and_is_the_only_one():
     comparison = Comparison([*runs, run("init=lsuv activation=relu", outcome="diverged")])
     assert pick(comparison, init="he", activation="tanh").runs == [runs[1]]
     for wanted in ({"init": "he"}, {"init": "sparse"}, {"init": "lsuv"}):
-        with pytest.raises(MissingError):
+        with pytest.raises(MissingRunsError):
             pick(comparison, **wanted)
 
 
 def test_settings_are_sorted_by_a_number():
     comparison = Comparison([run(f"a.b={value}") for value in ("10", "9", "1e-3")])
     assert list(by_value(comparison.settings, "a.b")) == [0.001, 9, 10]
-    with pytest.raises(MissingError):
+    with pytest.raises(MissingRunsError):
         by_value(comparison.settings[:1], "a.b")
 
 
@@ -90,7 +90,7 @@ def test_measures_are_means_over_the_runs_that_finished():
     assert loss(setting) == (149.5 + 150.5) / 2
     assert loss_between(setting, 10, 20) == 14.5
     assert last(setting, "m") == 0.5
-    with pytest.raises(MissingError):
+    with pytest.raises(MissingRunsError):
         last(setting, "n")
 
 
@@ -117,7 +117,7 @@ def test_settings_are_paired_by_their_seeds():
     runs = [run(f"init={i} seed={s}", [10 * s + n]) for n, i in enumerate("ab") for s in (2, 1)]
     one, other = Comparison(runs).settings
     assert sorted(paired_losses(one, other)) == [(10, 11), (20, 21)]
-    with pytest.raises(MissingError):
+    with pytest.raises(MissingRunsError):
         paired_losses(one, Comparison([run("init=c seed=3"), run("init=c seed=4")]).settings[0])
 
 

@@ -17,13 +17,13 @@ from initlab.report.comparison import Comparison, Setting, Spread
 from initlab.report.findings import (
     Claim,
     Finding,
-    MissingError,
+    MissingRunsError,
     accuracy,
     by_value,
     last,
     loss,
     loss_between,
-    mean,
+    mean_over_runs,
     paired_losses,
     pick,
     steps_to_loss,
@@ -42,7 +42,7 @@ def constants_stay(runs: Comparison) -> Finding:
     others = [loss(each) for each in runs.settings if each not in (zeros, constant)]
     pairs = paired_losses(zeros, constant)
     if not others:
-        raise MissingError
+        raise MissingRunsError
     stuck = sum(abs(one - other) < 0.01 for one, other in pairs)
     return Finding(
         "From zeros or a constant, only the biases of the output layer learn",
@@ -66,7 +66,7 @@ def batches_do_not_help(runs: Comparison) -> Finding:
     zeros = pick(runs, init="zeros")
     others = [accuracy(each) for each in runs.settings if each is not zeros]
     if not others:
-        raise MissingError
+        raise MissingRunsError
     return Finding(
         "From zeros, a network learns nothing with changing batches either",
         accuracy(zeros) < CHANCE and min(others) > LEARNED,
@@ -153,7 +153,7 @@ UNIFORM = {"xavier_normal": "xavier_uniform", "he": "he_uniform", "lecun": "lecu
 
 
 def sgd_zigzags(runs: Comparison) -> Finding:
-    path = path_of(pick(runs, optimizer="sgd"))
+    path = quadratic_path(pick(runs, optimizer="sgd"))
     turns = int((np.diff(np.sign(path[:, 1])) != 0).sum())
     return Finding(
         "SGD zigzags, because the slope points across the valley and not along it",
@@ -163,7 +163,7 @@ def sgd_zigzags(runs: Comparison) -> Finding:
 
 
 def adagrad_goes_straight(runs: Comparison) -> Finding:
-    found = {name: detour(path_of(pick(runs, optimizer=name))) for name in OPTIMIZERS}
+    found = {name: detour(quadratic_path(pick(runs, optimizer=name))) for name in OPTIMIZERS}
     return Finding(
         "AdaGrad goes to the minimum most directly",
         min(found, key=lambda name: found[name]) == "adagrad",
@@ -174,7 +174,7 @@ def adagrad_goes_straight(runs: Comparison) -> Finding:
 
 def adam_swings_less(runs: Comparison) -> Finding:
     swings = {
-        name: float(np.abs(np.diff(path_of(pick(runs, optimizer=name))[:, 1])).sum())
+        name: float(np.abs(np.diff(quadratic_path(pick(runs, optimizer=name))[:, 1])).sum())
         for name in ("momentum", "adam")
     }
     return Finding(
@@ -187,11 +187,11 @@ def adam_swings_less(runs: Comparison) -> Finding:
 OPTIMIZERS = ("sgd", "momentum", "adagrad", "adam")
 
 
-def path_of(setting: Setting) -> NDArray[np.float64]:
+def quadratic_path(setting: Setting) -> NDArray[np.float64]:
     """Return the points of a path, (S, 2)."""
     path = setting.finished[0].path
     if not len(path):
-        raise MissingError(setting.name)
+        raise MissingRunsError(setting.name)
     return path
 
 
@@ -270,7 +270,7 @@ def he_fits_relu(runs: Comparison) -> Finding:
 
 def range_hides(runs: Comparison) -> Finding:
     shares = {
-        name: mean(pick(runs, init=init, activation=name), share_outside)
+        name: mean_over_runs(pick(runs, init=init, activation=name), share_outside)
         for name, init in (("tanh", "xavier"), ("relu", "he"))
     }
     return Finding(
@@ -337,7 +337,7 @@ def accuracies_by_scale(runs: Comparison) -> list[dict[str, float]]:
             reached = last(setting, Metric.TRAIN_ACCURACY) if setting.finished else 0.0
             found[normed][params["init.std"]] = reached
     if len(found[0]) < 2 or found[0].keys() != found[1].keys():
-        raise MissingError
+        raise MissingRunsError
     return found
 
 
@@ -366,7 +366,7 @@ def accuracy_gap(setting: Setting) -> Spread:
         if {Metric.TRAIN_ACCURACY, Metric.TEST_ACCURACY} <= run.metrics.keys()
     )
     if found is None:
-        raise MissingError(setting.name)
+        raise MissingRunsError(setting.name)
     return found
 
 
@@ -402,7 +402,7 @@ def decay_matters(runs: Comparison) -> Finding:
         sum(low <= each <= high for each in some) / len(some) for some in (decays, every)
     )
     return Finding(
-        "and a weight decay between 1e-8 and 1e-6",
+        "The best trials have a weight decay between 1e-8 and 1e-6",
         inside > share + 0.2,
         f"{inside:.0%} of the best {len(decays)}, {share:.0%} of all trials",
     )
@@ -413,7 +413,7 @@ def best_values(runs: Comparison, key: str) -> list[float]:
     found = [setting for setting in runs.ranked if setting.finished]
     count = len(runs.settings) // 5
     if len(found) < count or count < 5:
-        raise MissingError(key)
+        raise MissingRunsError(key)
     return [float(setting.runs[0].params[key]) for setting in found[:count]]
 
 
@@ -460,6 +460,6 @@ def findings(comparison: Comparison) -> list[Finding]:
     """
     found = []
     for claim in CLAIMS.get(comparison.experiment, ()):
-        with contextlib.suppress(MissingError):
+        with contextlib.suppress(MissingRunsError):
             found.append(claim(comparison))
     return found

@@ -26,7 +26,7 @@ class Finding:
         return "holds" if self.holds else "does not hold"
 
 
-class MissingError(LookupError):
+class MissingRunsError(LookupError):
     """The runs that a claim is about are missing."""
 
 
@@ -41,14 +41,14 @@ def pick(comparison: Comparison, **values: str) -> Setting:
         if setting.finished and values.items() <= setting.runs[0].params.items()
     ]
     if len(found) != 1:
-        raise MissingError(values)
+        raise MissingRunsError(values)
     return found[0]
 
 
 def by_value(settings: Iterable[Setting], key: str) -> dict[float, Setting]:
     """Return the settings with finished runs by their value of a numeric key, ascending.
 
-    Raises `MissingError` if there are fewer than two, or if two have the same value.
+    Raises `MissingRunsError` if there are fewer than two, or if two have the same value.
     """
     found = [
         (float(setting.runs[0].params[key]), setting)
@@ -57,21 +57,21 @@ def by_value(settings: Iterable[Setting], key: str) -> dict[float, Setting]:
     ]
     numbers = dict(sorted(found, key=lambda pair: pair[0]))
     if len(numbers) < 2 or len(numbers) != len(found):
-        raise MissingError(key)
+        raise MissingRunsError(key)
     return numbers
 
 
-def mean(setting: Setting, measure: Callable[[Run], float | None]) -> float:
+def mean_over_runs(setting: Setting, measure: Callable[[Run], float | None]) -> float:
     """Return the mean of a measure over the finished runs of a setting; all must have it."""
     values = [measure(run) for run in setting.finished]
     if not values or None in values:
-        raise MissingError(setting.name)
+        raise MissingRunsError(setting.name)
     return float(np.mean(np.array(values, float)))
 
 
 def loss(setting: Setting) -> float:
     """Return the mean training loss at the end."""
-    return mean(setting, lambda run: run.loss)
+    return mean_over_runs(setting, lambda run: run.loss)
 
 
 def paired_losses(first: Setting, second: Setting) -> list[tuple[float, float]]:
@@ -84,7 +84,7 @@ def paired_losses(first: Setting, second: Setting) -> list[tuple[float, float]]:
     ]
     pairs = [(one, other) for one, other in found if one is not None and other is not None]
     if not pairs:
-        raise MissingError(first.name, second.name)
+        raise MissingRunsError(first.name, second.name)
     return pairs
 
 
@@ -95,13 +95,13 @@ def accuracy(setting: Setting) -> float:
 
 def last(setting: Setting, metric: str) -> float:
     """Return the mean of the last value of a metric."""
-    return mean(setting, lambda run: run.metrics.get(metric))
+    return mean_over_runs(setting, lambda run: run.metrics.get(metric))
 
 
-def curve(run: Run, metric: str) -> Curve:
+def curve_of(run: Run, metric: str) -> Curve:
     """Return a metric of a run by step."""
     if metric not in run.curves:
-        raise MissingError(metric)
+        raise MissingRunsError(metric)
     return run.curves[metric]
 
 
@@ -109,19 +109,19 @@ def loss_between(setting: Setting, start: int, end: int) -> float:
     """Return the mean training loss over the steps from `start` to before `end`."""
 
     def measure(run: Run) -> float | None:
-        losses = curve(run, Metric.TRAIN_LOSS)
+        losses = curve_of(run, Metric.TRAIN_LOSS)
         inside = losses.values[(losses.steps >= start) & (losses.steps < end)]
         return float(inside.mean()) if inside.size else None
 
-    return mean(setting, measure)
+    return mean_over_runs(setting, measure)
 
 
 def steps_to_loss(setting: Setting, limit: float) -> float:
     """Return the mean of the first steps with a loss below a limit, inf if a run has none."""
 
     def measure(run: Run) -> float:
-        losses = curve(run, Metric.TRAIN_LOSS)
+        losses = curve_of(run, Metric.TRAIN_LOSS)
         below = losses.steps[losses.values < limit]
         return float(below[0]) if below.size else np.inf
 
-    return mean(setting, measure)
+    return mean_over_runs(setting, measure)

@@ -37,7 +37,7 @@ def format_accuracy(accuracy: float) -> str:
 
 def format_points(difference: float) -> str:
     """Return a difference of accuracies in percentage points, without the unit: 1.4."""
-    return f"{100 * difference:.1f}"
+    return f"{round(100 * difference, 1) + 0.0:.1f}"  # which writes no -0.0
 
 
 def format_positive(number: float) -> str:

@@ -61,7 +61,7 @@ class SweepProgress:
             Outcome.FAILED: self.ends[Outcome.FAILED],
             Outcome.KILLED: self.ends[Outcome.KILLED],
             "cached": self.cached,
-            "running": self.running,
+            Outcome.RUNNING: self.running,
         }
         parts = [f"{count} {word}" for word, count in others.items() if count]
         done = sum(self.ends[outcome] for outcome in DONE)
