@@ -11,7 +11,7 @@ from initlab.report.formatting import format_count, join_words
 from initlab.report.table import accuracy_cell, has_curves, layer_stds, loss_cell
 from initlab.tracking.names import Outcome
 
-# What is said of one run, and of several, that ended in the same way without finishing.
+# The verbs for one run and for several runs that did not finish.
 VERBS = {
     Outcome.DIVERGED: ("diverged", "diverged"),
     Outcome.FAILED: ("failed", "failed"),

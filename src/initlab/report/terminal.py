@@ -19,7 +19,6 @@ MAX_SETTINGS, BEST, WORST = 30, 20, 5  # of more settings, only the best and the
 MAX_FAILURES = 5
 MAX_REASON = 120  # characters
 UNBOUNDED = 10_000  # columns, wider than any table
-HIDDEN = Text("⋮", "dim")
 RESULTS = (Outcome.FINISHED, Outcome.DIVERGED, Outcome.PRUNED)
 
 
@@ -58,13 +57,13 @@ def render_terminal(table: Table, gap: bool = False) -> rich.Table:
 def rich_table(columns: Sequence[Column], wrap: bool, gap: bool) -> rich.Table:
     """Return columns as a table in which only lists and sentences may be folded."""
     table = rich.Table(box=None, pad_edge=False, header_style="dim")
-    rows = []
+    texts = []
     for column in columns:
         title = column.title.replace(" ", "\n").replace(".", "\n.") if wrap else column.title
-        head, cells = title.split("\n"), column_texts(column)
+        heads = [Text(line) for line in title.split("\n")]
+        cells = column_texts(column)
         if gap:
-            cells.insert(BEST, HIDDEN.copy())
-        heads = [Text(line) for line in head]
+            cells.insert(BEST, Text("⋮", "dim"))
         width = max(text.cell_len for text in (*heads, *cells))
         if column.numeric:
             for text in (*heads, *cells):  # Rich's own alignment would strip trailing spaces
@@ -76,8 +75,8 @@ def rich_table(columns: Sequence[Column], wrap: bool, gap: bool) -> rich.Table:
             no_wrap=whole,
             min_width=width if whole else None,
         )
-        rows.append(cells)
-    for row in zip(*rows):
+        texts.append(cells)
+    for row in zip(*texts):
         table.add_row(*row)
     return table
 
