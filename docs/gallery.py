@@ -1,14 +1,14 @@
-"""Gallery: run the published experiments, and write what came of them into docs/experiments.
+"""Gallery: run the published experiments, and write their results into docs/experiments.
 
     python docs/gallery.py [NAME ...]
 
-Each page there names commands, in comments of this form, with the pictures of the report to show:
+Each page there names commands and the pictures of the report to show, in comments of this form:
 
     <!-- run: -m experiment=std_scale; pictures: loss -->
     <!-- end -->
 
-What stands between the two lines is made here; all else on the page is written by hand. Every
-command gets a store of its own, so that nothing is taken from earlier runs, and is measured.
+This script writes the text between the two lines; everything else on the page is written by hand.
+Every command gets a store of its own, so that no earlier run is reused, and is measured.
 """
 
 from __future__ import annotations
@@ -29,34 +29,36 @@ from tempfile import TemporaryDirectory
 
 import psutil
 from mlflow import MlflowClient
-from rich.text import Text
 
 from initlab.config import PROJECT, options
-from initlab.report import charts, table
+from initlab.nn.metrics import Metric
+from initlab.report import charts
+from initlab.report.answers import layers_note
 from initlab.report.claims import findings
 from initlab.report.comparison import Comparison
+from initlab.report.table import SECONDS, Table, table_of
 from initlab.tracking.runs import experiment_of, of_sweep, read
 
 PAGES = PROJECT / "docs" / "experiments"
 BLOCK = re.compile(r"(<!-- run: (.+?); pictures: (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
 TABLE = re.compile(r"(<!-- experiments -->\n).*?(<!-- end -->)", re.DOTALL)
-MOST_BYTES = 150_000  # of a picture
-MOST_ROWS = 12  # of a table that is not folded
-MOST_SHOWN = 30
+MAX_BYTES = 150_000  # of a picture
+MAX_ROWS = 12  # of a table that is not folded
+MAX_SETTINGS = 30  # in a table
 SAMPLE_SECONDS = 0.2
 MEGABYTE = 1e6
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a command took: seconds by the clock, and bytes of all its processes at the peak."""
+    """The cost of a command: seconds of wall time, and peak bytes of all its processes."""
 
     seconds: float
     memory: float
 
-    def words(self, between: str) -> str:
-        """Write both."""
-        return f"{self.seconds:.0f} s{between}{self.memory / MEGABYTE:.0f} MB"
+    def text(self, separator: str) -> str:
+        """Return both for people."""
+        return f"{self.seconds:.0f} s{separator}{self.memory / MEGABYTE:.0f} MB"
 
 
 def main() -> None:
@@ -72,24 +74,24 @@ def main() -> None:
     for name in wanted:
         costs[name] = rewrite(PAGES / f"{name}.md")
         write_gallery(names, costs)
-        print(f"{name}: {costs[name].words(', ')}", flush=True)
+        print(f"{name}: {costs[name].text(', ')}", flush=True)
 
 
 def rewrite(page: Path) -> Cost:
-    """Run the commands of a page and put in what came of them; return what the first one cost."""
+    """Run the commands of a page and insert their results; return the cost of the first."""
     text = page.read_text(encoding="utf-8")
     costs: list[Cost] = []
 
-    def made(block: re.Match[str]) -> str:
+    def replacement(block: re.Match[str]) -> str:
         opening, arguments, pictures, end = block.groups()
         stem = f"{page.stem}-{len(costs) + 1}" if costs else page.stem
         cost, lines = run(stem, shlex.split(arguments), pictures.replace(",", " ").split())
         costs.append(cost)
         return opening + lines + end
 
-    text = BLOCK.sub(made, text)
+    text = BLOCK.sub(replacement, text)
     if not costs:
-        sys.exit(f"{page}: names no command")
+        sys.exit(f"{page}: there is no command")
     page.write_text(text, encoding="utf-8")
     return costs[0]
 
@@ -105,7 +107,7 @@ def run(stem: str, arguments: Sequence[str], pictures: Sequence[str]) -> tuple[C
         uri = f"sqlite:///{scratch}/mlflow.db"
         command = [sys.executable, str(PROJECT / "src" / "train.py"), *arguments]
         own = [f"tracking.uri={uri}", f"hydra.sweep.dir={folder}"]
-        cost = measured([*command, *own])
+        cost = measure_cost([*command, *own])
         client = MlflowClient(uri)
         runs = read(client, of_sweep(client, folder.name))
         comparison = Comparison(runs, experiment_of(client, folder.name))
@@ -113,21 +115,21 @@ def run(stem: str, arguments: Sequence[str], pictures: Sequence[str]) -> tuple[C
     for name in pictures:
         if name not in made:
             sys.exit(f"{stem}: there is no chart {name}; there are {', '.join(made)}")
-    shown = [picture(made[name], stem) for name in pictures]
+    shown = [picture_lines(made[name], stem) for name in pictures]
     lines = [
         "```",
         shlex.join(["python", "src/train.py", *arguments]),
         "```",
         "",
         *(line for lines in shown for line in lines),
-        *results(comparison),
-        *claims(comparison),
+        *result_lines(comparison),
+        *claim_lines(comparison),
     ]
     return cost, "\n".join(lines) + "\n"
 
 
-def measured(command: Sequence[str]) -> Cost:
-    """Run a command; end with its output if it fails."""
+def measure_cost(command: Sequence[str]) -> Cost:
+    """Run a command and measure its cost; exit with its output if it fails."""
     started = time.perf_counter()
     process = subprocess.Popen(
         command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -151,7 +153,7 @@ def measured(command: Sequence[str]) -> Cost:
 
 
 def memory(pid: int) -> float:
-    """Return the bytes of a process and all below it, what they share counted once."""
+    """Return the bytes of a process and its descendants; shared memory counts once."""
     total = 0.0
     try:
         top = psutil.Process(pid)
@@ -162,59 +164,52 @@ def memory(pid: int) -> float:
     return total
 
 
-def picture(chart: charts.Chart, stem: str) -> list[str]:
-    """Keep a picture beside the pages; return the lines that show it."""
+def picture_lines(chart: charts.Chart, stem: str) -> list[str]:
+    """Write a picture beside the pages; return the lines that show it."""
     content = charts.png(chart.figure)
     file = PAGES / f"{stem}-{chart.name}.png"
-    if len(content) > MOST_BYTES:
-        sys.exit(f"{file.name} has {len(content):,} bytes; at the most {MOST_BYTES:,} are kept")
+    if len(content) > MAX_BYTES:
+        sys.exit(f"{file.name} has {len(content):,} bytes; at most {MAX_BYTES:,} are allowed")
     file.write_bytes(content)
     alt = chart.alt.replace("[", "(").replace("]", ")")
     caption = [f"*{chart.caption}*", ""] if chart.caption else []
     return [f"![{alt}]({file.name})", "", *caption]
 
 
-def results(comparison: Comparison) -> list[str]:
+def result_lines(comparison: Comparison) -> list[str]:
     """Return the table of the settings, best first, as Markdown; a long one is folded."""
-    ranked = comparison.ranked[:MOST_SHOWN]
-    columns = table.result_columns(comparison, ranked, merged=False)
-    columns.pop("seconds", None)
-    rows = [" ".join(each.split()) for each in map(" | ".join, cells(columns))]
-    lines = [f"| {row} |" for row in rows]
-    note = notes(comparison)
-    if len(ranked) <= MOST_ROWS:
-        return [*lines, "", *note]
-    count = len(comparison.settings)
-    title = (
-        f"The best {len(ranked)} of {count} settings"
-        if count > len(ranked)
-        else (f"All {count} settings")
-    )
-    return [f"<details><summary>{title}</summary>", "", *lines, "", "</details>", "", *note]
+    shown, total = comparison.ranked[:MAX_SETTINGS], len(comparison.settings)
+    lines = [*render_markdown(table_of(comparison, shown)), ""]
+    if len(shown) > MAX_ROWS:
+        title = f"The best {len(shown)} of" if total > len(shown) else "All"
+        summary = f"<details><summary>{title} {total} settings</summary>"
+        lines = [summary, "", *lines, "</details>", ""]
+    return [*lines, *note_lines(comparison)]
 
 
-def cells(columns: dict[str, list[Text]]) -> list[list[str]]:
-    """Return the rows of a table, its titles and the line below them first."""
-    rule = ["--:" if table.numeric(title) else ":--" for title in columns]
-    rows = zip(*([cell.plain for cell in column] for column in columns.values()))
-    return [[*columns], rule, *map(list, rows)]
+def render_markdown(table: Table) -> list[str]:
+    """Return a table as Markdown, without the times, which depend on the machine."""
+    columns = [column for column in table.columns if column.title != SECONDS]
+    rule = ["--:" if column.numeric else ":--" for column in columns]
+    rows = zip(*(map(str, column.cells) for column in columns))
+    return [f"| {' | '.join(row)} |" for row in ([each.title for each in columns], rule, *rows)]
 
 
-def notes(comparison: Comparison) -> list[str]:
-    """Return what one must know to read the table."""
+def note_lines(comparison: Comparison) -> list[str]:
+    """Return what a reader of the table needs to know."""
     seeds = max(len(setting.runs) for setting in comparison.settings)
-    said = table.layers_told(comparison)
+    notes = layers_note(comparison)
     if seeds > 1:
-        said.append(f"Mean{'' if said else ' ± standard deviation'} over {seeds} seeds.")
-    if any("train/loss" in run.curves for run in comparison.runs):
-        said.append(
+        notes.append(f"Mean{'' if notes else ' ± standard deviation'} over {seeds} seeds.")
+    if any(Metric.TRAIN_LOSS in run.curves for run in comparison.runs):
+        notes.append(
             "The training loss is the mean of the last 100 batches, each before its update."
         )
-    return [" ".join(said), ""] if said else []
+    return [" ".join(notes), ""] if notes else []
 
 
-def claims(comparison: Comparison) -> list[str]:
-    """Return what became of the claims of the source, as Markdown."""
+def claim_lines(comparison: Comparison) -> list[str]:
+    """Return the claims of the source and whether they hold, as Markdown."""
     found = findings(comparison)
     if not found:
         return []
@@ -234,22 +229,20 @@ def write_gallery(names: Sequence[str], costs: dict[str, Cost]) -> None:
             f'<a href="{name}.md"><img src="{image[1]}" width="200" alt=""></a>' if image else ""
         )
         link = f"[**{title}**]({name}.md)"
-        rows.append(f"| {thumb} | {link}<br>{question} | {costs[name].words(' | ')} |")
+        rows.append(f"| {thumb} | {link}<br>{question} | {costs[name].text(' | ')} |")
     total = sum(cost.seconds for cost in costs.values())
     most = max(cost.memory for cost in costs.values())
     rows.append(f"| | all | {total / 60:.1f} min | {most / MEGABYTE:.0f} MB |")
     where = f"{os.cpu_count()} cores ({processor()}) with Python {platform.python_version()}"
-    told = (
-        f"Measured on {where}, each with a new store; memory is that of all processes at the peak."
-    )
+    note = f"Measured on {where}, each with a new store; memory is the peak of all processes."
     readme = PAGES / "README.md"
     text = readme.read_text(encoding="utf-8")
-    made = "\n".join([*rows, "", told, ""])
+    made = "\n".join([*rows, "", note, ""])
     readme.write_text(TABLE.sub(lambda block: block[1] + made + block[2], text), encoding="utf-8")
 
 
 def known_costs() -> dict[str, Cost]:
-    """Return what the experiments took when they were last run, as the gallery has it."""
+    """Return the costs of the last run of each experiment, read from the gallery."""
     text = (PAGES / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"\((\w+)\.md\).*\| (\d+) s \| (\d+) MB \|$", text, re.MULTILINE)
     known = {name: Cost(float(seconds), float(each) * MEGABYTE) for name, seconds, each in rows}

@@ -6,6 +6,7 @@ import argparse
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -15,7 +16,7 @@ from initlab.checks import UserError
 from initlab.config import PROJECT, Tracking
 from initlab.report.claims import findings
 from initlab.report.comparison import Comparison
-from initlab.report.table import print_findings, print_results
+from initlab.report.terminal import print_findings, print_results
 from initlab.tracking.runs import experiment_of, matching, named, read
 
 if TYPE_CHECKING:  # MLflow takes a second to import
@@ -29,15 +30,31 @@ EXAMPLES = """examples:
 
 
 class Parser(argparse.ArgumentParser):
-    """Reads the command line, and tells of a mistake as the rest of the project does."""
+    """Reads the command line, and reports mistakes like the rest of the project."""
 
     def error(self, message: str) -> NoReturn:
         """Raise a `UserError`."""
         raise UserError(f"{message}\nSee python src/compare.py --help")
 
 
+@dataclass(frozen=True)
+class Selection:
+    """The runs to compare.
+
+    ids         of the sweeps and runs as they were named, none for a filter
+    folder      for the report
+    experiment  the published experiment that they belong to, "" for none
+    """
+
+    run_ids: list[str]
+    ids: list[str]
+    title: str
+    folder: Path
+    experiment: str = ""
+
+
 def parser() -> Parser:
-    """Return what reads the command line."""
+    """Return the parser of the command line."""
     made = Parser(
         prog="compare.py",
         description=__doc__,
@@ -45,15 +62,15 @@ def parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    made.add_argument("ids", metavar="ID", nargs="*", help="of a sweep, or its folder, or of a run")
-    made.add_argument("--filter", help="instead: the trials that a filter of MLflow lets through")
+    made.add_argument("ids", metavar="ID", nargs="*", help="a sweep or its folder, or a run")
+    made.add_argument("--filter", help="instead of ids: compare the trials that match it")
     made.add_argument(
         "--experiment",
         default=Tracking().experiment,
-        help="that --filter searches (default: %(default)s)",
+        help="the experiment that --filter searches (default: %(default)s)",
     )
     made.add_argument(
-        "--uri", help="of the store (default: $MLFLOW_TRACKING_URI, else mlflow.db in the project)"
+        "--uri", help="the store (default: $MLFLOW_TRACKING_URI, else mlflow.db in the project)"
     )
     made.add_argument(
         "--output",
@@ -65,7 +82,7 @@ def parser() -> Parser:
 
 
 def compare(options: argparse.Namespace) -> None:
-    """Print the table of the runs that are asked for and write their report."""
+    """Print the table of the selected runs and write their report."""
     from initlab.tracking.store import reading
 
     if bool(options.ids) == (options.filter is not None):
@@ -74,50 +91,51 @@ def compare(options: argparse.Namespace) -> None:
             "See python src/compare.py --help"
         )
     with reading(options.uri, PROJECT) as client, console.out.status("reading"):
-        run_ids, title, folder, experiment = chosen(client, options)
-        comparison = Comparison(read(client, run_ids), experiment)
+        selection = select(client, options)
+        comparison = Comparison(read(client, selection.run_ids), selection.experiment)
     print_results(comparison)
     print_findings(findings(comparison))
     with console.out.status("drawing"):
-        write(comparison, options.output or folder, title)
+        write_report(comparison, options.output or selection.folder, selection)
 
 
-def chosen(client: MlflowClient, options: argparse.Namespace) -> tuple[list[str], str, Path, str]:
-    """Return the ids of the runs that are asked for, a title, the folder for the report, and the
-    published experiment that they are of, "" for none.
-    """
+def select(client: MlflowClient, options: argparse.Namespace) -> Selection:
+    """Find the runs that the options ask for."""
     folder = PROJECT / "outputs" / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"
     if options.filter is not None:
         run_ids = matching(client, options.filter, options.experiment)
         if not run_ids:
             raise UserError(
-                f'--filter "{options.filter}": there is no such trial '
-                f"in the experiment {options.experiment}"
+                f'--filter "{options.filter}": no trial of the experiment {options.experiment} '
+                "matches"
             )
-        return run_ids, options.filter or f"all runs of {options.experiment}", folder, ""
+        title = options.filter or f"all runs of {options.experiment}"
+        return Selection(run_ids, [], title, folder)
     found = named(client, [Path(word).name or word for word in options.ids])
     run_ids = [*dict.fromkeys(run_id for group in found.values() for run_id in group)]
     (first, group), *others = found.items()
     if others or group == [first]:
-        return run_ids, f"{len(run_ids)} runs" if len(run_ids) > 1 else f"run {first}", folder, ""
-    return run_ids, f"sweep {first}", PROJECT / "multirun" / first, experiment_of(client, first)
+        title = f"{len(run_ids)} runs" if len(run_ids) > 1 else f"run {first}"
+        return Selection(run_ids, [*found], title, folder)
+    folder = PROJECT / "multirun" / first
+    return Selection(run_ids, [first], f"sweep {first}", folder, experiment_of(client, first))
 
 
-def write(comparison: Comparison, folder: Path, title: str) -> None:
-    """Write the report into a folder and say where it is."""
-    from initlab.report import page as report  # Matplotlib takes time to import
+def write_report(comparison: Comparison, folder: Path, selection: Selection) -> None:
+    """Write the report into a folder and print where it is."""
+    from initlab.report import page  # Matplotlib takes time to import
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        files = report.write(comparison, folder, title)
+        files = page.write(comparison, folder, selection.title, selection.ids)
     except OSError as error:
-        said = re.sub(r"^\[Errno \d+\] ", "", str(error))
-        raise UserError(f"--output {folder}: cannot be written: {said}") from error
-    console.reported(next((file for file in files if file.suffix == ".html"), folder))
+        reason = re.sub(r"^\[Errno \d+\] ", "", str(error))
+        raise UserError(f"--output {folder}: cannot be written: {reason}") from error
+    console.print_report(next((file for file in files if file.suffix == ".html"), folder))
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line asks for and return the exit status."""
+    """Run the command line and return the exit status."""
     try:
         compare(parser().parse_args(arguments))
     except UserError as error:

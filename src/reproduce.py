@@ -62,7 +62,7 @@ def reproduce(run_id: str, uri: str | None = None) -> bool:
         spec = RunSpec.restored(recorded.name, config, recorded.choices, values)
         refuse_other_data(recorded.tags, spec.data)
         prepared = prepare(config, spec.data)
-        console.heading(f"run {run_id}: {recorded.name}")
+        console.print_heading(f"run {run_id}: {recorded.name}")
         say([*changed, *contradictions(recorded.params, spec)])
         found = compare(recorded.numbers, console.watch(prepared.steps, config.train.steps))
     say([str(found), *remarks(recorded, found, config.train.steps)])

@@ -21,7 +21,7 @@ from initlab import console
 from initlab.config import PROJECT
 from initlab.report.comparison import Comparison
 from initlab.report.findings import Finding
-from initlab.report.table import print_findings, print_results
+from initlab.report.terminal import print_findings, print_results
 from initlab.tracking.runs import Curve, Run
 from initlab.tracking.store import open_store
 
@@ -51,7 +51,7 @@ def printed(monkeypatch):
     return lines
 
 
-def test_the_table_shows_what_varies_and_what_came_of_it_best_first(printed):
+def test_the_table_shows_what_varies_and_the_results_best_first(printed):
     runs = [
         ran("init=std001 seed=0", accuracy=0.1, loss=2.3, verdict="vanishing"),
         ran("init=he seed=0", accuracy=0.976, loss=0.1234567),
@@ -82,7 +82,7 @@ def test_a_large_deviation_is_written_out(printed):
     assert "115 ± 20 " in printed(runs)[1]
 
 
-def test_a_table_of_descents_has_no_columns_that_they_do_not_have(printed):
+def test_a_table_of_quadratic_runs_has_no_columns_that_they_do_not_have(printed):
     def descent(optimizer, end, **options):
         curves = {"f": Curve(np.arange(2), np.array([9.0, end]))}
         return ran(f"model=quadratic optimizer={optimizer}", curves=curves, **options)
@@ -95,7 +95,7 @@ def test_a_table_of_descents_has_no_columns_that_they_do_not_have(printed):
     assert printed(runs)[3].split() == ["lion", "diverged", "1.2"]
 
 
-def test_runs_without_training_are_told_by_the_spread_of_their_layers(printed):
+def test_runs_without_training_show_the_std_of_their_layers(printed):
     def untrained(init, *stds):
         metrics = {f"unit_std/layer_{layer}": std for layer, std in enumerate(stds, 1)}
         params = {"init": init}
@@ -109,21 +109,21 @@ def test_runs_without_training_are_told_by_the_spread_of_their_layers(printed):
     ]
 
 
-def test_of_a_deep_network_some_layers_are_told(printed):
+def test_of_a_deep_network_some_layers_are_shown(printed):
     metrics = {f"unit_std/layer_{layer}": 1e-5 * layer for layer in range(1, 26)}
     head, row, _ = printed([Run("", "", "finished", params={"init": "he"}, metrics=metrics)])
     assert re.findall(r"\d+", head) == ["1", "6", "11", "15", "20", "25"]
     assert row.split()[1:] == ["1e-05", "6e-05", "0.00011", "0.00015", "0.0002", "0.00025"]
 
 
-def test_findings_are_told_with_what_was_measured(printed, monkeypatch):
+def test_findings_are_printed_with_the_measurements(printed, monkeypatch):
     printed([ran("init=he")])  # for its screen
     file = console.out.file
     file.seek(0)
     file.truncate()
     print_findings([Finding("It learns", True, "loss 0.1"), Finding("Fast", False, "slow")])
     lines = [line.strip() for line in file.getvalue().splitlines() if line.strip()]
-    assert lines[1:] == ["holds     It learns", "loss 0.1", "not here  Fast", "slow"]
+    assert lines[1:] == ["holds          It learns", "loss 0.1", "does not hold  Fast", "slow"]
 
 
 def test_one_run_is_a_table_of_its_own(printed):
@@ -141,10 +141,10 @@ def test_of_many_settings_the_best_and_the_worst_are_shown(printed):
     assert len(printed(runs[:30])) == 31
 
 
-def test_what_failed_is_told_a_line_each_with_its_reason(printed):
+def test_failed_runs_are_listed_with_their_reasons(printed):
     runs = [ran(f"init=he seed={seed}", "failed", "", reason=f"Error: no. {seed}")
             for seed in range(7)]  # fmt: skip
-    runs.append(ran("init=std1 seed=0", "diverged", reason="diverged at step 3"))
+    runs.append(ran("init=std1 seed=0", "diverged", ended_step=3))
     lines = printed([ran("init=zeros seed=0", loss=1.0), *runs])
     assert lines[-6:] == [
         *(f"failed  init=he seed={seed}: Error: no. {seed}" for seed in range(5)),
@@ -161,7 +161,7 @@ def test_a_long_reason_is_cut_and_is_no_markup(printed):
     assert text.endswith("…")
 
 
-def test_runs_that_are_still_going_are_told(printed):
+def test_runs_that_still_run_are_listed(printed):
     runs = [ran("init=he seed=0", "running", "", seconds=None), ran("init=xavier seed=0", loss=1.0)]
     assert "running  init=he" in printed(runs)
 
@@ -223,7 +223,8 @@ class Desk:
         monkeypatch.setattr(initlab.report, "page", page, raising=False)
         monkeypatch.setattr(compare, "PROJECT", folder)
 
-    def write(self, comparison, folder, title):
+    def write(self, comparison, folder, title, ids):
+        self.ids = ids
         self.reports.append((sorted(run.name for run in comparison.runs), folder, title))
         (folder / "report.html").write_text(title)
         return [folder / "results.csv", folder / "report.html"]
@@ -263,6 +264,7 @@ def test_a_sweep_is_compared_by_its_folder(desk):
     desk.put("init=he", sweep="monday")
     assert compare.run(["multirun/monday/", "--uri", desk.uri, "--output", f"{desk.folder}/a"]) == 0
     assert desk.reports == [(["init=he"], desk.folder / "a", "sweep monday")]
+    assert desk.ids == ["monday"]
 
 
 def test_sweeps_and_runs_are_compared_together(desk):
@@ -274,6 +276,7 @@ def test_sweeps_and_runs_are_compared_together(desk):
     assert names == ["init=he", "init=xavier", "init=zeros"]
     assert folder.parent == desk.folder / "outputs"
     assert title == "3 runs"
+    assert desk.ids == ["tuesday", single, "monday", trial]
 
 
 def test_one_run_may_be_looked_at(desk):
@@ -295,6 +298,7 @@ def test_runs_are_compared_by_a_filter_over_one_experiment(desk):
     assert first[2] == "params.init = 'he'"
     assert second[0] == ["init=he"]
     assert second[2] == "all runs of elsewhere"
+    assert desk.ids == []
 
 
 def test_the_store_is_that_of_training(desk, monkeypatch):
@@ -344,7 +348,7 @@ def test_a_store_that_does_not_exist_is_not_made(desk, capsys):
     assert not missing.parent.exists()
 
 
-def test_a_server_that_refuses_is_told(desk, capsys):
+def test_a_server_that_refuses_is_reported(desk, capsys):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
@@ -352,7 +356,7 @@ def test_a_server_that_refuses_is_told(desk, capsys):
     assert f"127.0.0.1:{port}: cannot be used: Connection refused" in capsys.readouterr().err
 
 
-def test_a_store_that_fails_while_it_is_read_is_told(desk, capsys, monkeypatch):
+def test_a_store_that_fails_while_it_is_read_is_reported(desk, capsys, monkeypatch):
     def failing(*_, **__):
         raise MlflowException("the disk is gone")
 

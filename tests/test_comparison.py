@@ -10,9 +10,9 @@ from initlab.report.comparison import (
     Setting,
     Spread,
     natural,
-    short,
     varying,
 )
+from initlab.report.formatting import describe_ending, format_value
 from initlab.tracking.runs import Curve, Run
 
 
@@ -44,7 +44,7 @@ def test_the_loss_of_a_run_is_the_mean_of_its_last_hundred_steps():
     assert run.loss == 2
 
 
-def test_the_loss_of_a_descent_is_where_it_ended():
+def test_the_loss_of_a_quadratic_run_is_its_last_f():
     assert Run("", "", "finished", curves={"f": curve([9.0, 4.0, 1.0])}).loss == 1
     assert Run("", "", "finished").loss is None
 
@@ -60,13 +60,14 @@ def test_the_loss_of_a_descent_is_where_it_ended():
         ("killed", "healthy", "killed"),
     ],
 )
-def test_a_word_says_what_became_of_a_run(outcome, verdict, word):
+def test_the_word_of_a_run_is_its_verdict_or_its_outcome(outcome, verdict, word):
     assert Run("", "", outcome, verdict).word == word
 
 
 def test_the_word_of_a_setting_counts_where_its_runs_differ():
     healthy, dead = Run("", "", "finished", "healthy"), Run("", "", "finished", "dead")
     assert Setting(0, {}, [healthy, healthy]).word == "healthy"
+    assert Setting(0, {}, [dead, healthy, healthy]).words == ["2 healthy", "1 dead"]
     assert Setting(0, {}, [dead, healthy, healthy]).word == "2 healthy, 1 dead"
 
 
@@ -203,10 +204,10 @@ def test_what_was_pruned_comes_after_what_finished_and_before_what_failed():
     ],
 )
 def test_tables_show_four_digits_of_a_number_that_nobody_would_type(value, shown):
-    assert short(value) == shown
+    assert format_value(value) == shown
 
 
-def test_descents_are_ranked_by_where_they_ended():
+def test_quadratic_runs_are_ranked_by_their_last_f():
     ends = {"sgd": 0.5, "adam": 1e-9, "momentum": 3.0}
     runs = [
         Run("", "", "finished", params={"optimizer": name}, curves={"f": curve([9.0, end])})
@@ -239,6 +240,20 @@ def test_learning_rates_that_go_with_the_optimizer_are_known():
     assert Comparison([made(name) for name in alike]).rates == {}
     swept = [*own, *alike]
     assert Comparison([made(name) for name in swept]).rates == {}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "options", "text"),
+    [
+        ("diverged", {"ended_step": 7}, "diverged at step 7"),
+        ("pruned", {"ended_step": 30}, "pruned at step 30"),
+        ("failed", {"reason": "MemoryError: no room"}, "failed: MemoryError: no room"),
+        ("failed", {"reason": "failed to draw"}, "failed: failed to draw"),
+        ("killed", {}, "killed"),
+    ],
+)
+def test_the_ending_of_a_run_is_its_outcome_with_the_step_or_the_reason(outcome, options, text):
+    assert describe_ending(Run("", "", outcome, **options)) == text
 
 
 def test_a_comparison_of_nothing_is_empty():

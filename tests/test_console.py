@@ -82,7 +82,7 @@ def test_the_summary_fits_the_screen_and_names_every_number(screen, width):
     record = Record()
     for step in steps(1000):
         record.add(step)
-    console.summary(record, Verdict("dead", 2, "layer 2 is dead: " + 20 * "word "), 3.21)
+    console.print_summary(record, Verdict("dead", 2, "layer 2 is dead: " + 20 * "word "), 3.21)
     text = read()
     assert max(map(len, text.splitlines())) <= width
     for part in ["98.7%", "87.6%", "loss 0.5", "1,000 steps in 3.2 s", "1.2e-11", "nan", "dead: "]:
@@ -95,7 +95,7 @@ def test_the_training_loss_told_is_the_mean_of_the_last_hundred(screen):
     for number in range(300):
         record.add(Step(number, 1.0 if number >= 200 else 50.0))
     record.add(Step(300, None, Evaluation(0.5, 0.5, 0.5)))
-    console.summary(record, None, 1.0)
+    console.print_summary(record, None, 1.0)
     assert re.search(r"train +loss 1 +accuracy 50.0%", read())
 
 
@@ -104,7 +104,7 @@ def test_a_diverged_run_shows_no_losses(screen):
     record = Record()
     record.add(Step(0, 2.3, Evaluation(0.1, 2.3, 0.1)))
     record.add(Step(1, float("inf")))
-    console.summary(record, Verdict("diverged", 0, "at step 1"), 0.1)
+    console.print_summary(record, Verdict("diverged", 0, "at step 1"), 0.1)
     assert "loss" not in read()
     assert "diverged: at step 1" in read()
 

@@ -15,7 +15,16 @@ from initlab.nn.preparation import streams
 from initlab.nn.training import fit
 from initlab.report.claims import findings
 from initlab.report.comparison import Comparison
-from initlab.report.findings import accuracy, by_value, early, last, loss, mean, pick, reached
+from initlab.report.findings import (
+    accuracy,
+    by_value,
+    last,
+    loss,
+    loss_between,
+    mean_over_runs,
+    pick,
+    steps_to_loss,
+)
 from initlab.tracking import runs
 
 NETWORKS = [name for name in options("experiment") if name != "optimizer_paths"]
@@ -258,8 +267,8 @@ def test_constants_stop_at_the_entropy_of_the_labels_and_the_others_learn(lab):
     first = {"std001": 354, "xavier": 73, "he": 46}
     for name, end in ends.items():
         setting = pick(found, init=name)
-        assert mean(setting, last_loss) == pytest.approx(end, rel=0.25)
-        assert reached(setting, 0.1) == pytest.approx(first[name], rel=0.25)
+        assert mean_over_runs(setting, last_loss) == pytest.approx(end, rel=0.25)
+        assert steps_to_loss(setting, 0.1) == pytest.approx(first[name], rel=0.25)
     zeros, constant = (pick(found, init=name) for name in ("zeros", "const001"))
     entropies = [label_entropy(seed) for seed in range(3)]
     assert [last_loss(run) for run in zeros.runs] == pytest.approx(entropies, abs=2e-3)
@@ -301,8 +310,8 @@ def test_scales_do_as_in_the_reference(lab):
     }
     for name, (start, later, end) in table.items():
         setting = pick(found, init=name)
-        assert early(setting, 0, 100) == pytest.approx(start, rel=0.08)
-        assert early(setting, 1000, 1100) == pytest.approx(later, rel=0.08)
+        assert loss_between(setting, 0, 100) == pytest.approx(start, rel=0.08)
+        assert loss_between(setting, 1000, 1100) == pytest.approx(later, rel=0.08)
         assert accuracy(setting) == pytest.approx(end, abs=0.005)
     assert held(found) == [True, False]
 

@@ -11,14 +11,14 @@ from initlab.report.claims import CLAIMS, findings
 from initlab.report.comparison import Comparison
 from initlab.report.findings import (
     Finding,
-    MissingError,
+    MissingRunsError,
     by_value,
-    early,
     last,
     loss,
-    paired,
+    loss_between,
+    paired_losses,
     pick,
-    reached,
+    steps_to_loss,
 )
 from initlab.tracking.runs import Curve, Run
 
@@ -56,7 +56,7 @@ def test_no_claim_is_forgotten_in_the_table():
 
 
 def test_a_finding_says_whether_it_holds():
-    assert [Finding("", holds, "").word for holds in (True, False)] == ["holds", "not here"]
+    assert [Finding("", holds, "").word for holds in (True, False)] == ["holds", "does not hold"]
 
 
 def test_runs_of_no_experiment_find_nothing():
@@ -72,14 +72,14 @@ def test_a_setting_is_picked_by_its_params_if_it_finished_and_is_the_only_one():
     comparison = Comparison([*runs, run("init=lsuv activation=relu", outcome="diverged")])
     assert pick(comparison, init="he", activation="tanh").runs == [runs[1]]
     for wanted in ({"init": "he"}, {"init": "sparse"}, {"init": "lsuv"}):
-        with pytest.raises(MissingError):
+        with pytest.raises(MissingRunsError):
             pick(comparison, **wanted)
 
 
 def test_settings_are_sorted_by_a_number():
     comparison = Comparison([run(f"a.b={value}") for value in ("10", "9", "1e-3")])
     assert list(by_value(comparison.settings, "a.b")) == [0.001, 9, 10]
-    with pytest.raises(MissingError):
+    with pytest.raises(MissingRunsError):
         by_value(comparison.settings[:1], "a.b")
 
 
@@ -88,17 +88,17 @@ def test_measures_are_means_over_the_runs_that_finished():
     runs = [run(f"seed={n}", [*range(200 + n)], {"m": n}) for n in (0, 1)]
     (setting,) = Comparison([*runs, broken]).settings
     assert loss(setting) == (149.5 + 150.5) / 2
-    assert early(setting, 10, 20) == 14.5
+    assert loss_between(setting, 10, 20) == 14.5
     assert last(setting, "m") == 0.5
-    with pytest.raises(MissingError):
+    with pytest.raises(MissingRunsError):
         last(setting, "n")
 
 
 def test_the_step_at_which_a_loss_is_reached_is_the_first_below_it():
     runs = [run("seed=0", [3, 1, 2, 0]), run("seed=1", [3, 2, 2, 1])]
     (setting,) = Comparison(runs).settings
-    assert reached(setting, 1.5) == 2
-    assert reached(setting, 0.5) == np.inf
+    assert steps_to_loss(setting, 1.5) == 2
+    assert steps_to_loss(setting, 0.5) == np.inf
 
 
 @pytest.mark.parametrize(
@@ -110,15 +110,15 @@ def test_constants_stay_only_if_they_do_with_every_seed(ends, stuck):
     found = only("constant_vs_random", [*runs, run("init=he seed=0", [0.1])])
     assert found.holds is (stuck == 2)
     assert f"{ends[0]:.3f}, {ends[1]:.3f} from 0.01 everywhere" in found.measured
-    assert f"as from zeros with {stuck} of 2 seeds" in found.measured
+    assert f"the same as from zeros with {stuck} of 2 seeds" in found.measured
 
 
 def test_settings_are_paired_by_their_seeds():
     runs = [run(f"init={i} seed={s}", [10 * s + n]) for n, i in enumerate("ab") for s in (2, 1)]
     one, other = Comparison(runs).settings
-    assert sorted(paired(one, other)) == [(10, 11), (20, 21)]
-    with pytest.raises(MissingError):
-        paired(one, Comparison([run("init=c seed=3"), run("init=c seed=4")]).settings[0])
+    assert sorted(paired_losses(one, other)) == [(10, 11), (20, 21)]
+    with pytest.raises(MissingRunsError):
+        paired_losses(one, Comparison([run("init=c seed=3"), run("init=c seed=4")]).settings[0])
 
 
 @pytest.mark.parametrize(("he", "holds"), [([1, 0.05, 0.01], True), ([1, 1, 0.05], False)])
@@ -201,7 +201,7 @@ def normed(plain, norm):
 def test_batch_norm_is_faster_where_its_training_accuracy_is_higher():
     found = only("batch_norm", normed({"1": 0.1, "0.1": 0.9}, {"1": 0.8, "0.1": 0.95}))
     assert found.holds
-    assert found.measured == "a higher training accuracy at 2 of 2 scales"
+    assert found.measured == "higher training accuracy at 2 of 2 scales"
     assert not only("batch_norm", normed({"1": 0.1, "0.1": 0.9}, {"1": 0.8, "0.1": 0.5})).holds
 
 
@@ -236,4 +236,4 @@ def test_a_range_hides_what_lies_beyond_it():
     edges = np.linspace(-2, 2, 9)  # the last bin that ends within 0 and 1 is [0.5, 1]
     counts = np.array([[[1, 1, 1, 1, 1, 2, 2, 1, 1, 1]]])  # below, eight bins, above
     held = {"activations/edges": edges, "activations/counts": counts}
-    assert claims.outside(Run("", "", "finished", histograms=held)) == pytest.approx(8 / 12)
+    assert claims.share_outside(Run("", "", "finished", histograms=held)) == pytest.approx(8 / 12)

@@ -41,7 +41,7 @@ def test_every_picture_is_there_small_and_shown():
     shown = {file for text in TEXTS.values() for file in PICTURE.findall(text)}
     kept = {file.name: file.stat().st_size for file in gallery.PAGES.glob("*.png")}
     assert shown == kept.keys()
-    assert max(kept.values()) <= gallery.MOST_BYTES
+    assert max(kept.values()) <= gallery.MAX_BYTES
 
 
 def test_every_link_of_a_page_leads_somewhere():
@@ -68,7 +68,7 @@ def comparison(count, experiment=""):
 
 
 def test_a_table_has_a_row_a_setting_its_numbers_to_the_right():
-    table = gallery.results(comparison(2))
+    table = gallery.result_lines(comparison(2))
     assert table[0] == "| a.b | n | train loss | verdict |"
     assert table[1] == "| :-- | --: | --: | :-- |"
     assert table[2] == "| 1 | 2 | 0.55 ± 0 | healthy |"
@@ -76,8 +76,10 @@ def test_a_table_has_a_row_a_setting_its_numbers_to_the_right():
 
 
 def test_a_long_table_is_folded_and_a_very_long_one_cut():
-    assert gallery.results(comparison(13))[0] == ("<details><summary>All 13 settings</summary>")
-    assert gallery.results(comparison(40))[0] == (
+    assert gallery.result_lines(comparison(13))[0] == (
+        "<details><summary>All 13 settings</summary>"
+    )
+    assert gallery.result_lines(comparison(40))[0] == (
         "<details><summary>The best 30 of 40 settings</summary>"
     )
 
@@ -89,13 +91,13 @@ def test_claims_are_a_table_of_what_holds():
     ]
     compared = Comparison(runs, "zeros_minibatch")
     (found,) = findings(compared)
-    assert gallery.claims(compared)[2] == f"| {found.claim} | **holds** | {found.measured} |"
-    assert gallery.claims(Comparison(runs)) == []
+    assert gallery.claim_lines(compared)[2] == f"| {found.claim} | **holds** | {found.measured} |"
+    assert gallery.claim_lines(Comparison(runs)) == []
 
 
 def test_what_a_command_costs_is_measured():
     command = [gallery.sys.executable, "-c", "import time; x = b'x' * 50_000_000; time.sleep(1)"]
-    cost = gallery.measured(command)
+    cost = gallery.measure_cost(command)
     assert 1 <= cost.seconds < 20
     assert cost.memory > 50e6
 
@@ -103,4 +105,4 @@ def test_what_a_command_costs_is_measured():
 def test_a_command_that_fails_ends_it_with_what_was_said():
     command = [gallery.sys.executable, "-c", "raise SystemExit('no luck')"]
     with pytest.raises(SystemExit, match="ended with status 1:\nno luck"):
-        gallery.measured(command)
+        gallery.measure_cost(command)

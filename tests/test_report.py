@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from initlab.config import PROJECT
-from initlab.report import charts
+from initlab.report import answers, charts
 from initlab.report import page as report
 from initlab.report.comparison import Comparison
 from initlab.tracking.runs import Curve, Run
@@ -43,7 +43,7 @@ SEEDS = [
     run("init=he data=digits seed=1", 0.04, 0.96),
     run("init=std001 data=digits seed=0", 0.5, 0.90),
     run("init=std001 data=digits seed=1", 0.7, 0.80),
-    run("init=zeros data=digits seed=0", outcome="diverged", reason="diverged at step 37"),
+    run("init=zeros data=digits seed=0", outcome="diverged", ended_step=37),
     run("init=zeros data=digits seed=1", outcome="failed", reason="MemoryError: no room"),
 ]
 DESCENTS = [
@@ -83,11 +83,10 @@ class Page(HTMLParser):
         return [attrs for name, attrs in self.tags if name == tag]
 
 
-def page_of(runs, title="sweep 1"):
+def page_of(runs, title="sweep 1", ids=()):
     compared = Comparison(runs)
-    return Page(
-        report.page(compared, title, [(c, charts.png(c.figure)) for c in charts.drawn(compared)])
-    )
+    pictures = [(chart, charts.png(chart.figure)) for chart in charts.drawn(compared)]
+    return Page(report.page(compared, title, ids, pictures))
 
 
 def cells(page):
@@ -161,7 +160,7 @@ CLAIMED = [
 def test_a_page_of_an_experiment_says_which_claims_of_its_source_hold():
     compared = Comparison(CLAIMED, "zeros_minibatch")
     page = Page(report.page(compared, "sweep 1"))
-    assert "zeros_minibatch: what its source says, and what was measured here" in page.texts["h2"]
+    assert "zeros_minibatch: claims of its source, and measurements here" in page.texts["h2"]
     assert page.texts["dt"][-1] == "holds"
     assert "test accuracy 10.0% from zeros, at least 95.0%" in page.texts["dd"][-1]
 
@@ -188,14 +187,14 @@ def test_a_setting_has_its_colour_beside_its_row():
     assert dashes == [False, True] * 4
 
 
-def test_what_did_not_finish_is_told_with_its_reason():
+def test_runs_that_did_not_finish_are_listed_with_how_they_ended():
     page = page_of(SEEDS)
     assert cells(page)[4:] == [
         "init=zeros seed=0 diverged at step 37",
         "init=zeros seed=1 failed: MemoryError: no room",
     ]
     assert "2 of 6 runs did not finish: 1 diverged and 1 failed." in page.texts["p"]
-    assert "What did not finish" not in page_of(SEEDS[:4]).texts["h2"]
+    assert "Runs that did not finish" not in page_of(SEEDS[:4]).texts["h2"]
 
 
 @pytest.mark.parametrize(("count", "unfolded"), [(10, True), (11, False)])
@@ -207,7 +206,7 @@ def test_a_long_list_of_failures_is_folded(count, unfolded):
 @pytest.mark.parametrize(
     ("names", "question"),
     [
-        (["init=he"], "What came of one run?"),
+        (["init=he"], "What did one run show?"),
         (["init=he", "init=xavier"], "How does init change training? 2 settings, 1 run each."),
         (
             ["init=he activation=relu lr=1", "init=zeros activation=tanh lr=2"],
@@ -217,13 +216,13 @@ def test_a_long_list_of_failures_is_folded(count, unfolded):
             ["init=he seed=0", "init=he seed=1", "init=zeros seed=0"],
             "How does init change training? 2 settings, 1 to 2 seeds each.",
         ),
-        (["init=he seed=0", "init=he seed=1"], "How far apart are 2 seeds of one setting?"),
-        (["init=he", "init=he"], "How far apart are 2 runs of one setting?"),
+        (["init=he seed=0", "init=he seed=1"], "How much do 2 seeds of one setting differ?"),
+        (["init=he", "init=he"], "How much do 2 runs of one setting differ?"),
         ([], "There are no runs."),
     ],
 )
 def test_the_question_is_what_varies(names, question):
-    assert report.question(Comparison([run(name) for name in names])) == question
+    assert answers.question(Comparison([run(name) for name in names])) == question
 
 
 @pytest.mark.parametrize(
@@ -254,14 +253,14 @@ def test_the_question_is_what_varies(names, question):
             ],
             [
                 "init=he came first with a test accuracy of 90.0%, init=zeros last with 10.0%.",
-                "With one run each, small differences may be chance.",
+                "With one run each, small differences may be due to chance.",
                 "1 of 3 runs diverged.",
             ],
         ),
         ([run("init=he", outcome="killed")], ["The run was killed."]),
         (
             [run("data=digits", 0.5, 0.9), run("data=mnist", 0.4, 0.8)],
-            ["Losses on different data cannot be compared: each is ranked by itself."],
+            ["Results on different data cannot be compared and are ranked separately."],
         ),
         (
             [
@@ -271,30 +270,30 @@ def test_the_question_is_what_varies(names, question):
             [
                 "optimizer=sgd came first with a test accuracy of 90.0%, "
                 "optimizer=adam last with 80.0%.",
-                "With one run each, small differences may be chance.",
+                "With one run each, small differences may be due to chance.",
                 "Each optimizer has its own learning rate: adam 0.001, sgd 0.1.",
             ],
         ),
         ([], []),
     ],
 )
-def test_the_answer_is_the_best_the_worst_and_what_did_not_finish(runs, sentences):
-    assert report.answer(Comparison(runs)) == sentences
+def test_the_answer_is_the_best_the_worst_and_the_runs_that_did_not_finish(runs, sentences):
+    assert answers.answer(Comparison(runs)) == sentences
 
 
-def test_a_lead_within_the_spread_is_told():
+def test_a_lead_within_the_standard_deviations_is_reported():
     near = [run(f"init=xavier data=digits seed={seed}", 0.1, 0.95 + 0.02 * seed) for seed in (0, 1)]
-    said = report.answer(Comparison([*SEEDS[:2], *near]))
-    assert said[1:] == ["Its lead over init=xavier lies within their spreads."]
-    assert len(report.answer(Comparison(SEEDS[:4]))) == 1
+    sentences = answers.answer(Comparison([*SEEDS[:2], *near]))
+    assert sentences[1:] == ["Its lead over init=xavier is within their standard deviations."]
+    assert len(answers.answer(Comparison(SEEDS[:4]))) == 1
 
 
 def test_what_is_the_same_in_all_is_there_and_the_most_telling_first():
     runs = [run(f"zeta=1 train.steps=100 model=mlp init={init}", 1) for init in ("he", "zeros")]
     page = page_of(runs)
     assert page.texts["code"][:2] == ["model=mlp", "train.steps=100"]
-    told = dict(zip(page.texts["dt"], page.texts["dd"], strict=True))
-    assert told == {"zeta": "1", "train.steps": "100", "model": "mlp"}
+    shared = dict(zip(page.texts["dt"], page.texts["dd"], strict=True))
+    assert shared == {"zeta": "1", "train.steps": "100", "model": "mlp"}
 
 
 def test_names_from_the_store_are_text_and_not_markup(tmp_path):
@@ -349,7 +348,7 @@ def test_a_page_of_two_keys_has_its_sections_in_order():
     runs = [run(name, 1, 0.5, histograms=HISTOGRAMS) for name in names]
     assert page_of([*runs, run("init=he lr=3", outcome="failed")]).texts["h2"] == [
         "Results, best first",
-        "What did not finish",
+        "Runs that did not finish",
         "Training loss",
         "Test accuracy",
         "Test accuracy by lr and init",
@@ -358,16 +357,17 @@ def test_a_page_of_two_keys_has_its_sections_in_order():
 
 
 @pytest.mark.parametrize(
-    ("title", "runs", "command"),
+    ("ids", "runs", "command"),
     [
-        ("sweep 2026-01-31_12-00-00", SEEDS, "python src/compare.py 2026-01-31_12-00-00"),
-        ("params.init = 'he'", [run("a=1")], "python src/compare.py 'id of a=1'"),
-        ("all of them", [run(f"lr={lr}") for lr in range(11)], ""),
+        (["2026-01-31_12-00-00"], SEEDS, "python src/compare.py 2026-01-31_12-00-00"),
+        (["monday", "b"], SEEDS, "python src/compare.py monday b"),
+        ([], [run("a=1")], "python src/compare.py 'id of a=1'"),
+        ([], [run(f"lr={lr}") for lr in range(11)], ""),
     ],
 )
-def test_the_footer_tells_how_to_make_it_again(title, runs, command):
-    assert report.command(Comparison(runs), title) == command
-    page = page_of(runs, title)
+def test_the_footer_has_the_command_that_writes_the_page_again(ids, runs, command):
+    assert report.command(Comparison(runs), ids) == command
+    page = page_of(runs, ids=ids)
     assert (command in page.texts.get("code", [])) == bool(command)
 
 
@@ -411,6 +411,7 @@ def test_results_hold_a_row_a_trial(tmp_path):
     assert "data" not in rows[0]
     assert rows[5]["reason"] == "MemoryError: no room"
     assert rows[5]["train_loss"] == ""
+    assert rows[4]["reason"] == "diverged at step 37"
 
 
 def test_results_of_params_of_taken_names_keep_both(tmp_path):

@@ -103,7 +103,7 @@ def test_a_run_is_read_as_its_store_holds_it(shelf):
         ("FINISHED", {}, {}, "finished", ""),
         ("FINISHED", {"outcome": "splendid"}, {}, "finished", ""),
         ("FINISHED", {"outcome": "diverged"}, {"diverged_step": [(7, 7.0)]}, "diverged",
-         "diverged at step 7"),
+         ""),
         ("FAILED", {"error": "MemoryError: too much\nfor all"}, {}, "failed",
          "MemoryError: too much"),
         ("FAILED", {}, {}, "failed", ""),
@@ -114,6 +114,7 @@ def test_a_run_is_read_as_its_store_holds_it(shelf):
 def test_status_and_tags_say_what_became_of_a_run(shelf, status, tags, metrics, outcome, reason):
     (run,) = read(shelf.client, [shelf.put("init=he", status, metrics, trial(**tags))])
     assert (run.outcome, run.reason) == (outcome, reason)
+    assert run.ended_step == (7 if outcome == "diverged" else None)
     assert (run.seconds is None) == (outcome == "running")
 
 

@@ -1,4 +1,4 @@
-"""The terminal: progress while a run trains, and what to read when it has ended."""
+"""The terminal: progress while a run trains, and its results when it has ended."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ err = Console(stderr=True, highlight=False)
 
 
 def watch(steps: Iterable[Step], total: int) -> Iterator[Step]:
-    """Pass steps on, and show how they go: a bar on a terminal, a few plain lines elsewhere."""
+    """Yield the steps and show progress: a bar on a terminal, a few plain lines elsewhere."""
     return _bar(steps, total) if out.is_terminal else _lines(steps, total)
 
 
@@ -38,7 +38,7 @@ def _bar(steps: Iterable[Step], total: int) -> Iterator[Step]:
         TextColumn("{task.fields[numbers]}"),
         TimeRemainingColumn(compact=True),
     )
-    # Rich's own refreshing thread would take time from training.
+    # Rich would refresh the bar in a thread, which takes time from training.
     with Progress(*columns, console=out, auto_refresh=False, transient=True) as progress:
         task = progress.add_task("", total=total, numbers="")
         accuracy, shown = "", 0.0
@@ -80,16 +80,21 @@ STYLES: dict[str, str] = {
 }
 
 
-def heading(name: str) -> None:
-    """Open a run."""
+def style_of(word: str) -> str:
+    """Return the style of a verdict or an outcome; several in one text are yellow."""
+    return STYLES.get(word, "bold yellow")
+
+
+def print_heading(name: str) -> None:
+    """Print the name of a run that begins."""
     out.print(Text(name, style="bold"))
 
 
-def summary(record: Record, verdict: Verdict | None, seconds: float) -> None:
-    """Print what came of a run: losses and accuracies, its layers, the verdict."""
+def print_summary(record: Record, verdict: Verdict | None, seconds: float) -> None:
+    """Print the results of a run: losses and accuracies, the layers, the verdict."""
     count = record.steps[-1].number
     if record.evaluation and record.diverged_step is None:
-        out.print(outcome(record))
+        out.print(evaluation_table(record))
     if record.points:
         x, y = record.points[-1]
         out.print(f"f {record.steps[-1].loss:.4g} at x {x:.4g}, y {y:.4g}")
@@ -99,30 +104,30 @@ def summary(record: Record, verdict: Verdict | None, seconds: float) -> None:
     if record.snapshots:
         out.print(layer_table(record.snapshots[-1]))
     if verdict:
-        style = STYLES.get(verdict.word, "bold yellow")
-        out.print(Text.assemble((verdict.word, style), f": {verdict.sentence}"))
+        word = (verdict.word, style_of(verdict.word))
+        out.print(Text.assemble(word, f": {verdict.sentence}"))
 
 
-def outcome(record: Record) -> Table:
+def evaluation_table(record: Record) -> Table:
     """Return the table of losses and accuracies."""
     table = Table(box=None, pad_edge=False, show_header=False)
-    if found := record.evaluation:
-        accuracy = f"accuracy {found.train_accuracy:.1%}"
+    if last := record.evaluation:
+        accuracy = f"accuracy {last.train_accuracy:.1%}"
         if record.loss is None:
             table.add_row("train", "", accuracy)
         else:
             batches = min(RECENT, record.steps[-1].number)
             note = Text(f"(loss: mean of the last {batches} batches)", style="dim")
             table.add_row("train", f"loss {record.loss:.4g}", accuracy, note)
-        if found.validation_accuracy is not None:
-            shown = f"accuracy {found.validation_accuracy:.1%}"
-            table.add_row("validation", f"loss {found.validation_loss:.4g}", shown)
-        table.add_row("test", f"loss {found.test_loss:.4g}", f"accuracy {found.test_accuracy:.1%}")
+        if last.validation_accuracy is not None:
+            shown = f"accuracy {last.validation_accuracy:.1%}"
+            table.add_row("validation", f"loss {last.validation_loss:.4g}", shown)
+        table.add_row("test", f"loss {last.test_loss:.4g}", f"accuracy {last.test_accuracy:.1%}")
     return table
 
 
 def layer_table(snapshot: Snapshot) -> Table:
-    """Return the table of a snapshot: one row a hidden layer."""
+    """Return the table of a snapshot: a row for each hidden layer."""
     table = Table(
         title=f"hidden layers at step {snapshot.step:,}",
         title_justify="left",
@@ -153,33 +158,33 @@ def layer_table(snapshot: Snapshot) -> Table:
     return table
 
 
-def pair(name: str, words: str) -> None:
-    """Print some words after what they are of."""
-    out.print(Text.assemble((f"{name} ", "dim"), words), soft_wrap=True)
+def print_pair(name: str, value: str) -> None:
+    """Print a name and its value."""
+    out.print(Text.assemble((f"{name} ", "dim"), value), soft_wrap=True)
 
 
-def recorded(run_id: str) -> None:
-    """Say which run it is."""
+def print_run_id(run_id: str) -> None:
+    """Print the id of a run."""
     out.print(Text.assemble(("run   ", "dim"), run_id))
 
 
-def opened(page: str, command: str | None) -> None:
-    """Say how to open a page of the UI."""
+def print_link(page: str, command: str | None) -> None:
+    """Print how to serve and open a page of the UI."""
     if command:
         out.print(Text.assemble(("serve ", "dim"), command), soft_wrap=True)
     out.print(Text.assemble(("open  ", "dim"), page), soft_wrap=True)
 
 
-def kept(folder: Path) -> None:
-    """Say where the files of a run are."""
+def print_folder(folder: Path) -> None:
+    """Print where the files of a run are."""
     out.print(Text.assemble(("files ", "dim"), str(folder)), soft_wrap=True)
 
 
-def reported(file: Path) -> None:
-    """Say where a report is."""
+def print_report(file: Path) -> None:
+    """Print where a report is."""
     out.print(Text.assemble(("report ", "dim"), str(file)), soft_wrap=True)
 
 
 def error(message: str) -> None:
-    """Print what is wrong."""
+    """Print an error."""
     err.print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True)

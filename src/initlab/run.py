@@ -259,7 +259,7 @@ def train(spec: RunSpec, open_pruner: OpenPruner | None = None) -> Result:
             tracker = make_tracker(spec) if config.tracking.enabled else None
             prunes = open_pruner() if open_pruner else None
             freeze_imports()
-        console.heading(spec.name)
+        console.print_heading(spec.name)
         started = time.perf_counter()
 
         with tracker or contextlib.nullcontext():
@@ -277,12 +277,12 @@ def train(spec: RunSpec, open_pruner: OpenPruner | None = None) -> Result:
             outcome = Outcome.PRUNED if pruned else outcome
             if tracker:
                 tracker.conclude(outcome, verdict, notes)
-    console.summary(record, verdict, seconds)
+    console.print_summary(record, verdict, seconds)
     if tracker:
-        console.recorded(tracker.run_id)
-        console.opened(tracker.page, tracker.store.command)
+        console.print_run_id(tracker.run_id)
+        console.print_link(tracker.page, tracker.store.command)
     else:
-        console.kept(spec.folder)
+        console.print_folder(spec.folder)
     accuracy = record.evaluation.accuracy if record.evaluation else None
     value = record.value(spec.search["metric"]) if spec.search else None
     return Result(outcome, verdict.word if verdict else "", "", accuracy, seconds, value)
@@ -333,7 +333,7 @@ def keep(
                 tracker.log_files(sorted(Path(scratch).iterdir()))
             except Exception:
                 leave(record, spec, initial, final)
-                console.kept(spec.folder)
+                console.print_folder(spec.folder)
                 raise
     else:
         leave(record, spec, initial, final)

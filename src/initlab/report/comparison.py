@@ -1,4 +1,4 @@
-"""Comparison: many runs, what varies between them, and which setting did best."""
+"""Comparison: many runs, what varies between them, and which setting is best."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ import numpy as np
 
 from initlab.config import GROUPS
 from initlab.nn.verdict import Diagnosis
+from initlab.report.formatting import format_value
 from initlab.tracking.names import Outcome
 from initlab.tracking.runs import Run
 
-MOST_DIGITS = 6  # of a number that is shown as it is
-RANKS = {Outcome.FINISHED: 0, Outcome.PRUNED: 1}  # of outcomes; the others come after them
+SEED = "seed"
+RANKS = {Outcome.FINISHED: 0, Outcome.PRUNED: 1}  # of outcomes; all others come last
 
 
 @dataclass(frozen=True)
 class Spread:
-    """The mean of some runs and their standard deviation, None of a single one."""
+    """The mean over runs and its standard deviation, None for a single run."""
 
     mean: float
     std: float | None
 
     @classmethod
     def of(cls, values: Iterable[float | None]) -> Spread | None:
-        """Return the spread of the values there are, None where there are none."""
+        """Return the spread of the values that are not None, None if there are none."""
         known = [value for value in values if value is not None]
         if not known:
             return None
@@ -37,10 +38,10 @@ class Spread:
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """The runs that differ in their seed alone.
+    """The runs that differ only in their seed.
 
-    number  of the setting in the comparison, from 0, which fixes its colour
-    values  what varies, but for the seed: key → value
+    number  its place in the comparison, from 0, which fixes its color
+    values  the keys that vary, except the seed: key → value
     """
 
     number: int
@@ -49,33 +50,33 @@ class Setting:
 
     @property
     def name(self) -> str:
-        """What it is, as typed; of the only setting, the name of its first run, less the seed."""
+        """Its values as typed; without any, the name of its first run without the seed."""
         first = self.runs[0]
         chosen = (f"{group}={first.params[group]}" for group in GROUPS if group in first.params)
         return (
-            " ".join(f"{key}={short(value)}" for key, value in self.values.items())
+            " ".join(f"{key}={format_value(value)}" for key, value in self.values.items())
             or re.sub(r"(^| )seed=\S*", "", first.name).strip()
             or next(chosen, first.name)
         )
 
     @property
     def finished(self) -> list[Run]:
-        """The runs that came to their end without diverging."""
+        """The runs that trained to the end without diverging."""
         return [run for run in self.runs if run.outcome == Outcome.FINISHED]
 
     @property
     def loss(self) -> Spread | None:
-        """The final training loss of the runs that finished."""
+        """The final training loss of the finished runs."""
         return Spread.of(run.loss for run in self.finished)
 
     @property
     def accuracy(self) -> Spread | None:
-        """The final test accuracy of the runs that finished."""
+        """The final test accuracy of the finished runs."""
         return Spread.of(run.accuracy for run in self.finished)
 
     @property
     def validation(self) -> Spread | None:
-        """The final validation accuracy of the runs that finished."""
+        """The final validation accuracy of the finished runs."""
         return Spread.of(run.validation for run in self.finished)
 
     @property
@@ -85,26 +86,30 @@ class Setting:
 
     @property
     def seconds(self) -> Spread | None:
-        """What a run took, whatever became of it."""
+        """The duration of a run, whatever its outcome."""
         return Spread.of(run.seconds for run in self.runs)
 
     @property
-    def word(self) -> str:
-        """The word of its runs, such as healthy; where they differ, 2 healthy, 1 diverged."""
+    def words(self) -> list[str]:
+        """The verdict or outcome of its runs; where they differ, counted: 2 healthy, 1 diverged."""
         words = Counter(run.word for run in self.runs).most_common()
-        if len(words) == 1:
-            return words[0][0]
-        return ", ".join(f"{count} {word}" for word, count in words)
+        return [word if len(words) == 1 else f"{count} {word}" for word, count in words]
+
+    @property
+    def word(self) -> str:
+        """The same as one text."""
+        return ", ".join(self.words)
 
 
 class Comparison:
     """Runs side by side.
 
-    runs        in the order of what varies: numbers by size, names by the alphabet
-    varies      the keys that differ between them, `seed` last
-    fixed       what is the same in all: key → value
-    settings    the runs grouped by all that varies but the seed, in the order of `runs`
-    experiment  the published experiment that they are of, "" for none
+    runs        sorted by the keys that vary: numbers by size, names alphabetically
+    varies      the keys that differ between the runs, `seed` last
+    axes        the same without `seed`
+    fixed       the params that all runs share: key → value
+    settings    the runs grouped by `axes`, in the order of `runs`
+    experiment  the published experiment that they belong to, "" for none
     """
 
     def __init__(self, runs: Sequence[Run], experiment: str = "") -> None:
@@ -120,22 +125,22 @@ class Comparison:
             if all(run.params.get(key) == value for run in runs)
         }
         grouped: dict[tuple[str, ...], list[Run]] = {}
-        axes = [key for key in self.varies if key != "seed"]
+        self.axes = [key for key in self.varies if key != SEED]
         for run in self.runs:
-            grouped.setdefault(tuple(run.params.get(key, "") for key in axes), []).append(run)
+            grouped.setdefault(tuple(run.params.get(key, "") for key in self.axes), []).append(run)
         self.settings = [
-            Setting(number, {key: value for key, value in zip(axes, values) if value}, members)
+            Setting(number, {key: value for key, value in zip(self.axes, values) if value}, members)
             for number, (values, members) in enumerate(grouped.items())
         ]
 
     @cached_property
     def data(self) -> list[str]:
-        """What the runs learn from, "" for a function: of different data, none is the better."""
+        """The data sets, "" for a function. Results on different data cannot be compared."""
         return [*dict.fromkeys(run.params.get("data", "") for run in self.runs)]
 
     @property
     def rates(self) -> dict[str, str]:
-        """The learning rate of each optimizer, where that differs with it."""
+        """The learning rate of each optimizer, if every optimizer has one of its own."""
         if "optimizer" not in self.varies or "optimizer.lr" in self.varies:
             return {}
         params = [run.params for run in self.runs if "optimizer.lr" in run.params]
@@ -144,10 +149,10 @@ class Comparison:
 
     @cached_property
     def ranked(self) -> list[Setting]:
-        """The settings, best first: by score, then by loss; then the pruned, then the others.
+        """The settings, best first: by score, then by loss; then pruned ones, then all others.
 
-        Where nothing was trained, by how many runs are healthy. Those of the same data follow each
-        other.
+        If nothing was trained, those with more healthy runs come first. Settings with the same data
+        stay together.
         """
 
         def place(setting: Setting) -> tuple[int, int, float, float, int]:
@@ -162,22 +167,27 @@ class Comparison:
 
         return sorted(self.settings, key=place)
 
+    def label(self, run: Run) -> str:
+        """Return what distinguishes a run from the others, such as init=he seed=0."""
+        keys = (key for key in self.varies if key in run.params)
+        return " ".join(f"{key}={format_value(run.params[key])}" for key in keys) or run.name
+
 
 def varying(params: Sequence[dict[str, str]]) -> list[str]:
     """Return the keys whose values differ: groups, other keys, then seed.
 
-    A setting of an option (init.scale) counts only where it differs within one choice of its group,
-    for otherwise the choice (init) says it all. So it is with a key that some models do without.
+    A value of an option (init.scale) counts only if it differs between runs with the same choice
+    (init); otherwise the choice determines it. The same holds for keys that some models lack.
     """
     keys = sorted({key for each in params for key in each})
     differ = [key for key in keys if len({each.get(key) for each in params}) > 1]
 
     def implied(key: str) -> bool:
         group = key.partition(".")[0]
-        tellers = {group} & {*GROUPS}
+        choices = {group} & {*GROUPS}
         if any(key not in each for each in params):
-            tellers.add("model")
-        return any(follows(key, teller) for teller in tellers - {key})
+            choices.add("model")
+        return any(follows(key, choice) for choice in choices - {key})
 
     def follows(key: str, choice: str) -> bool:
         pairs = {(each.get(choice), each.get(key)) for each in params}
@@ -187,23 +197,13 @@ def varying(params: Sequence[dict[str, str]]) -> list[str]:
 
 
 def ordered(keys: Iterable[str]) -> list[str]:
-    """Sort keys as they are shown: the groups in their order, others, `seed` last."""
+    """Sort keys as they are shown: groups in their order, then other keys, `seed` last."""
     ranks = {group: rank for rank, group in enumerate(GROUPS)}
-    return sorted(keys, key=lambda key: (key == "seed", ranks.get(key, len(ranks)), key))
-
-
-def short(value: str) -> str:
-    """Return a value as tables show it: a number of more digits than people type, with four."""
-    digits = re.match(r"-?0*\.?0*([\d.]*)", value)
-    try:
-        long = digits is not None and len(digits[1].replace(".", "")) > MOST_DIGITS
-        return f"{float(value):.4g}" if long and "." in value else value
-    except ValueError:
-        return value
+    return sorted(keys, key=lambda key: (key == SEED, ranks.get(key, len(ranks)), key))
 
 
 def natural(value: str) -> tuple[bool, list[float], str]:
-    """Return what sorts numbers, and lists of numbers, by size and before names."""
+    """Return a sort key: numbers and lists of numbers by size, then names alphabetically."""
     try:
         numbers = [float(item) for item in value.strip("[]").split(",")]
     except ValueError:

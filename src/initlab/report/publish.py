@@ -1,4 +1,4 @@
-"""The summary of a sweep: its table, its report, and the page that shows its runs together."""
+"""The summary of a sweep: its table, its report, and a view of its runs in MLflow."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 from initlab import console
 from initlab.config import PROJECT
-from initlab.nn.metrics import Metric
+from initlab.nn.metrics import Metric, Quantity
 from initlab.process import identity
 from initlab.report import charts, page
 from initlab.report.claims import findings
 from initlab.report.comparison import Comparison
-from initlab.report.table import print_findings, print_results
+from initlab.report.terminal import print_findings, print_results
 from initlab.tracking import chart_view, provenance
 from initlab.tracking.names import Role, Tag
-from initlab.tracking.record import RECENT
+from initlab.tracking.record import PATH, RECENT
 from initlab.tracking.runs import Run
 from initlab.tracking.store import explained
 from initlab.tracking.tracker import Tracker
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from initlab.tracking.store import Store
 
 METRICS = (Metric.TRAIN_LOSS, Metric.TEST_ACCURACY)
-VALLEY = (Metric.F, Metric.X, Metric.Y)
+QUADRATIC_METRICS = (Metric.F, Metric.X, Metric.Y)
 
 
 def summarize(
     store: Store, folder: Path, compared: Comparison, taken: Sequence[str], drawn: bool
 ) -> None:
-    """Print what came of the sweep that has a folder, write its report there, and keep it.
+    """Print the results of a sweep, write its report into its folder, and record it as a run.
 
-    taken  the ids of the runs that are of earlier sweeps
-    drawn  whether runs have pictures by step
+    taken  the ids of the runs that were made by earlier sweeps
+    drawn  whether the runs have pictures by step
 
     Raises `TrackingError` if the store fails; the report is in the folder even then.
     """
@@ -44,30 +44,30 @@ def summarize(
     if any(Metric.TRAIN_LOSS in run.curves for run in compared.runs):
         console.out.print(f"train loss: mean of the last {RECENT} batches", style="dim")
     print_findings(findings(compared))
-    files = page.write(compared, folder, f"sweep {sweep}")
+    files = page.write(compared, folder, f"sweep {sweep}", [sweep])
     tags = provenance.tags(PROJECT) | identity() | {Tag.ROLE: Role.SUMMARY, Tag.SWEEP: sweep}
     if compared.experiment:
         tags[Tag.EXPERIMENT] = compared.experiment
     with Tracker(store, f"summary of {sweep}", {}, tags) as tracker:
         tracker.log_files(files)
-    console.reported(next(file for file in files if file.suffix == ".html"))
+    console.print_report(next(file for file in files if file.suffix == ".html"))
     runs = [run for run in compared.runs if run.run_id]
     if not runs:
         return
     wanted = chart_view.one_of(run.run_id for run in runs) if taken else chart_view.tagged(sweep)
-    image, step = picture(runs) if drawn else (None, 0)
+    image, step = common_image(runs) if drawn else (None, 0)
     key, now = chart_view.key_of(sweep), int(1000 * time.time())
-    view = chart_view.shared_view(sweep, wanted, len(runs), metrics(runs), image, step, now)
+    view = chart_view.shared_view(sweep, wanted, len(runs), view_metrics(runs), image, step, now)
     with explained(store.uri):
-        color(store, compared, taken)
+        color_runs(store, compared, taken)
         store.keep_view(key, view)
-    console.opened(chart_view.chart_page(store.ui, store.experiment_id, key), store.command)
+    console.print_link(chart_view.chart_page(store.ui, store.experiment_id, key), store.command)
 
 
-def color(store: Store, compared: Comparison, taken: Sequence[str]) -> None:
-    """Give runs the colours in the UI that they have in the report, if they are of this sweep.
+def color_runs(store: Store, compared: Comparison, taken: Sequence[str]) -> None:
+    """Give the runs of this sweep the same colors in MLflow's UI as in the report.
 
-    Seeds of a single setting keep those of the UI, by which they can be told from each other.
+    Seeds of a single setting keep the colors of the UI, which tell them apart.
     """
     if len(compared.settings) == 1:
         return
@@ -79,17 +79,17 @@ def color(store: Store, compared: Comparison, taken: Sequence[str]) -> None:
                 store.client.set_tag(run.run_id, Tag.COLOR, style.color)
 
 
-def metrics(runs: Sequence[Run]) -> list[str]:
-    """Return the metrics for the page: of networks, or of descents."""
-    names = VALLEY if any(Metric.F in run.curves for run in runs) else METRICS
+def view_metrics(runs: Sequence[Run]) -> list[str]:
+    """Return the metrics to show in MLflow."""
+    names = QUADRATIC_METRICS if any(Metric.F in run.curves for run in runs) else METRICS
     return [name for name in names if any(name in run.metrics for run in runs)]
 
 
-def picture(runs: Sequence[Run]) -> tuple[str | None, int]:
-    """Return the key of the pictures for the page, and the last step at which all runs have one."""
-    if descents := [run.curves[Metric.F] for run in runs if Metric.F in run.curves]:
-        return "train/path", min(int(curve.steps[-1]) for curve in descents)
+def common_image(runs: Sequence[Run]) -> tuple[str | None, int]:
+    """Return the key of the images to show in MLflow, and the last step at which all have one."""
+    if curves := [run.curves[Metric.F] for run in runs if Metric.F in run.curves]:
+        return f"train/{PATH}", min(int(curve.steps[-1]) for curve in curves)
     steps = [set(run.histograms["steps"].tolist()) for run in runs if "steps" in run.histograms]
     if not steps:
         return None, 0
-    return "train/activations", max(set.intersection(*steps) or set.union(*steps))
+    return f"train/{Quantity.ACTIVATIONS}", max(set.intersection(*steps) or set.union(*steps))

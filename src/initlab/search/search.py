@@ -178,11 +178,11 @@ def print_search(space: Space, settings: Mapping[str, Any]) -> None:
     from initlab.search.study import count_outcomes
 
     for each in space.dimensions:
-        console.pair(each.key, each.description)
+        console.print_pair(each.key, each.description)
     counts = count_outcomes(settings)
-    console.pair("metric", f"{settings['metric']} ({direction(settings['metric'])})")
-    console.pair("study", f"{settings['study']} in {settings['storage']}")
-    console.pair("trials", f"{settings['trials']}, so far {in_words(counts)}")
+    console.print_pair("metric", f"{settings['metric']} ({direction(settings['metric'])})")
+    console.print_pair("study", f"{settings['study']} in {settings['storage']}")
+    console.print_pair("trials", f"{settings['trials']}, so far {in_words(counts)}")
 
 
 def print_best(space: Space, study: Study) -> None:
@@ -191,12 +191,12 @@ def print_best(space: Space, study: Study) -> None:
     if best := study.best():
         point, value, values = best
         shown = f"{value:.1%}" if metric.endswith("accuracy") else f"{value:.4g}"
-        console.pair("best", f"#{point} with {metric} {shown}:")
+        console.print_pair("best", f"#{point} with {metric} {shown}:")
         console.out.print(
             shlex.join(["python", "src/train.py", *space.overrides(values)]), soft_wrap=True
         )
-    console.pair("study", f"{study.settings['study']}: {in_words(study.outcomes())}")
-    console.pair("in", study.settings["storage"])
+    console.print_pair("study", f"{study.settings['study']}: {in_words(study.outcomes())}")
+    console.print_pair("in", study.settings["storage"])
     if left := study.left():
         print_rest(left, total)
     elif study.settings["sampler"] != "grid":

@@ -11,7 +11,8 @@ from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
 from initlab.checks import is_finite
 from initlab.config import ConfigError
-from initlab.report.comparison import ordered, short
+from initlab.report.comparison import ordered
+from initlab.report.formatting import format_value
 from initlab.sweep.plan import Compose, TrialPlan, check
 
 
@@ -159,13 +160,13 @@ class Space:
         last = [key.rpartition(".")[2] for key in texts]
         plain = len({*last}) == len(last)
         keys = last if plain else [*texts]
-        return " ".join(f"{key}={short(text)}" for key, text in zip(keys, texts.values()))
+        return " ".join(f"{key}={format_value(text)}" for key, text in zip(keys, texts.values()))
 
     @property
     def longest(self) -> int:
         """The length of the longest name."""
         texts = {
-            each.key: max(map(short, each.choices), key=len, default="-1.234e-05")
+            each.key: max(map(format_value, each.choices), key=len, default="-1.234e-05")
             for each in self.dimensions
         }
         return len(self.name(texts))

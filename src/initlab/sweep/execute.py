@@ -16,7 +16,7 @@ from initlab import console
 from initlab.config import PROJECT, Config, ConfigError
 from initlab.process import gc_paused
 from initlab.report.comparison import Comparison
-from initlab.report.table import print_results
+from initlab.report.terminal import print_results
 from initlab.sweep.launch import Ending, launch, needs_processes
 from initlab.sweep.plan import (
     Compose,
@@ -147,7 +147,7 @@ def conclude(
     else:
         if not store:
             console.out.print("without a store (tracking.enabled=false) there is no report")
-            console.kept(folder)
+            console.print_folder(folder)
         try:
             report()
         except KeyboardInterrupt:
@@ -189,7 +189,7 @@ def finish(
         store, runs, others = read_sweep(config, folder, cached, study)
     except TrackingError:
         print_results(Comparison(unrecorded(ended, [])))
-        console.kept(folder)
+        console.print_folder(folder)
         raise
     runs += unrecorded(ended, runs)
     if cached:

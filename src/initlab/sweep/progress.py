@@ -1,4 +1,4 @@
-"""The terminal while a sweep runs: a line for each trial that ends, one for all."""
+"""The terminal while a sweep runs: a line for each trial that ends, and a bar for all."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn, 
 from rich.table import Table
 from rich.text import Text
 
-from initlab.console import STYLES
+from initlab.console import style_of
 from initlab.run import Result
 from initlab.sweep.plan import State, TrialPlan
 from initlab.tracking.names import Outcome
 
-LONGEST = 44  # letters of a trial's name that are shown
+MAX_NAME = 44  # characters; longer names are shortened in the middle
 DONE = (Outcome.FINISHED, Outcome.DIVERGED, Outcome.PRUNED)
 
 Item = TypeVar("Item")
 
 
 class SweepProgress:
-    """Tells how a sweep goes; use it with `with`.
+    """Shows the progress of a sweep; a context manager.
 
-    total    how many trials will run
-    longest  of their names
-    cached   how many others need not run
+    total    number of trials that will run
+    longest  length of their longest name
+    cached   number of trials that need no run
     """
 
     def __init__(self, total: int, longest: int, cached: int) -> None:
-        # What a trial prints in this process goes elsewhere, by another sys.stdout.
+        # Trials that run in this process print into files, through another sys.stdout.
         self.console = Console(file=sys.stdout, highlight=False)
         self.total = total
         self.cached = cached
-        self.width = min(LONGEST, longest)
+        self.width = min(MAX_NAME, longest)
         self.running = 0
-        self.ends: Counter[str] = Counter()  # of the trials that came to one, by their outcome
+        self.ends: Counter[str] = Counter()  # of the trials that ended, by outcome
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
@@ -52,37 +52,37 @@ class SweepProgress:
             redirect_stderr=False,
             disable=not self.console.is_terminal,
         )
-        self.task = self.bar.add_task(self.words(), total=self.total)
+        self.task = self.bar.add_task(self.counts(), total=self.total)
 
-    def words(self) -> str:
-        """Return the counts, without those of which there are none."""
-        counts = {
+    def counts(self) -> str:
+        """Return how many trials are done, pruned, running and so on, without zeros."""
+        others = {
             Outcome.PRUNED: self.ends[Outcome.PRUNED],
             Outcome.FAILED: self.ends[Outcome.FAILED],
             Outcome.KILLED: self.ends[Outcome.KILLED],
             "cached": self.cached,
-            "running": self.running,
+            Outcome.RUNNING: self.running,
         }
-        parts = [f"{count} {word}" for word, count in counts.items() if count]
+        parts = [f"{count} {word}" for word, count in others.items() if count]
         done = sum(self.ends[outcome] for outcome in DONE)
         return ", ".join([f"{done} of {self.total} done", *parts])
 
     def skipped(self) -> None:
-        """Count a trial that turns out to need no run."""
+        """Count a trial that turned out to need no run."""
         self.total -= 1
         self.cached += 1
-        self.bar.update(self.task, description=self.words(), total=self.total)
+        self.bar.update(self.task, description=self.counts(), total=self.total)
 
     def started(self) -> None:
-        """Count a trial that has begun."""
+        """Count a trial that started."""
         self.running += 1
-        self.bar.update(self.task, description=self.words())
+        self.bar.update(self.task, description=self.counts())
 
     def ended(self, name: str, result: Result) -> None:
-        """Count a trial that has ended, and print its line."""
+        """Count a trial that ended, and print its line."""
         self.running -= 1
         self.ends[result.outcome] += 1
-        self.bar.update(self.task, description=self.words(), completed=self.ends.total())
+        self.bar.update(self.task, description=self.counts(), completed=self.ends.total())
         number = f"{self.ends.total():>{len(str(self.total))}}/{self.total}"
         half = self.width // 2
         shown = name if len(name) <= self.width else f"{name[: half - 1]}…{name[-half:]}"
@@ -93,9 +93,9 @@ class SweepProgress:
             if result.outcome == Outcome.DIVERGED:
                 accuracy = ""
             line.append(f"  {accuracy:>6} {result.seconds:>6.1f} s  ")
-            line.append(word, STYLES.get(word, "" if word == Outcome.FINISHED else "bold yellow"))
+            line.append(word, style_of(word))
         else:
-            line.append(f"  {result.outcome}", "bold red")
+            line.append(f"  {result.outcome}", style_of(result.outcome))
             line.append(f": {result.reason}" if result.reason else "")
             line.truncate(self.console.width, overflow="ellipsis")
         self.console.print(line, soft_wrap=True)
@@ -118,7 +118,7 @@ class SweepProgress:
 
 
 def checking(items: Sequence[Item]) -> Iterable[Item]:
-    """Pass on what is being checked; on a terminal a bar shows how far that is."""
+    """Yield the items that are being checked, with a progress bar on a terminal."""
     console = Console(highlight=False)
     return track(
         items, "checking", console=console, transient=True, disable=not console.is_terminal
@@ -126,7 +126,7 @@ def checking(items: Sequence[Item]) -> Iterable[Item]:
 
 
 def print_plan(trials: Sequence[TrialPlan]) -> None:
-    """Print the trials of a sweep that is not to be run, with the state of each."""
+    """Print the trials of a sweep that is only planned, with the state of each."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("", justify="right")
     for title in ("trial", "state", "run"):

@@ -65,12 +65,13 @@ class Run:
 
     outcome     finished, diverged, pruned (by a search), failed, killed or running
     verdict     one word, "" where there is none
-    reason      in one line, what a failed run died of or where one ended early, else ""
+    reason      why a failed run failed, in one line, else ""
     seconds     from its start to its end, None while it is running
     params      choices (init → he) and settings (init.scale → 2.0), as typed
     metrics     the last value of each metric, if finite
     curves      by metric, those of CURVES: f, x and y of a descent, the others of a network
     histograms  the arrays of histograms.npz, empty where it left none
+    ended_step  the step at which it diverged or was pruned, None for any other
     """
 
     run_id: str
@@ -83,6 +84,7 @@ class Run:
     metrics: dict[str, float] = field(default_factory=dict)
     curves: dict[str, Curve] = field(default_factory=dict)
     histograms: dict[str, NDArray[np.generic]] = field(default_factory=dict)
+    ended_step: int | None = None
 
     @property
     def loss(self) -> float | None:
@@ -322,22 +324,23 @@ def run_of(
     info, tags = run.info, run.data.tags
     metrics = {name: value for name, value in run.data.metrics.items() if abs(value) < INFINITE}
     outcome = outcome_of(run)
-    reason = tags.get(Tag.ERROR, "").partition("\n")[0]
+    ended_step = None
     if outcome == Outcome.DIVERGED and Metric.DIVERGED_STEP in metrics:
-        reason = f"diverged at step {metrics[Metric.DIVERGED_STEP]:.0f}"
+        ended_step = round(metrics[Metric.DIVERGED_STEP])
     if outcome == Outcome.PRUNED and curves:
-        reason = f"pruned at step {max(int(curve.steps[-1]) for curve in curves.values())}"
+        ended_step = max(int(curve.steps[-1]) for curve in curves.values())
     return Run(
         info.run_id,
         info.run_name or info.run_id,
         outcome,
         tags.get(Tag.VERDICT, ""),
-        reason,
+        tags.get(Tag.ERROR, "").partition("\n")[0],
         (info.end_time - info.start_time) / 1000 if info.end_time else None,
         dict(run.data.params) or {"name": info.run_name or info.run_id},
         metrics,
         curves,
         histograms,
+        ended_step,
     )
 
 
