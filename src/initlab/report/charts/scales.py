@@ -1,4 +1,4 @@
-"""Scales: from where to where an axis of values reaches, and what is written along it."""
+"""Scales: the range of an axis, and its ticks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
+from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from initlab import figures
@@ -14,7 +15,7 @@ from initlab import figures
 Floats = NDArray[np.float64]
 
 DECADES = 12  # of a logarithmic axis at the most
-HUGE = 1e100  # what is larger is drawn as this, so that nothing overflows
+HUGE = 1e100  # larger values are drawn as this, so that nothing overflows
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Scale:
 
     low, high  its ends
     log        whether it is logarithmic
-    share      whether it is written in percent
+    share      whether its ticks are in percent
     """
 
     low: float
@@ -33,7 +34,7 @@ class Scale:
 
     @classmethod
     def of(cls, values: Floats, top: float) -> Scale:
-        """Return one that shows values up to a top, over twelve decades at the most."""
+        """Return a scale that shows values up to a top, over twelve decades at the most."""
         top = min(top, float(values.max()))
         values = np.minimum(values, top)
         positive = values[values > 0]
@@ -42,51 +43,57 @@ class Scale:
         low = min(0.0, float(values.min()))
         return cls(low, (low + 1.05 * (top - low)) or 1.0)
 
-    def heights(self, values: Floats) -> Floats:
+    @classmethod
+    def around(cls, values: Floats) -> Scale:
+        """Return a scale that shows all values, with a margin."""
+        low, high = float(values.min()), float(values.max())
+        if figures.logarithmic(values):
+            margin = (high / low) ** 0.04
+            return cls(low / margin, high * margin, log=True)
+        margin = 0.04 * (high - low)
+        return cls(low - margin, high + margin)
+
+    def fractions(self, values: Floats) -> Floats:
         """Return where values lie, from 0 at the low end to 1 at the high one."""
         if not self.log:
             return (values - self.low) / (self.high - self.low)
         return np.log(np.maximum(values, self.low) / self.low) / math.log(self.high / self.low)
 
-    def near(self, values: Floats) -> Floats:
-        """Return values, less what lies so far beyond the ends that it would overflow."""
+    def clip(self, values: Floats) -> Floats:
+        """Return values, clipped far beyond the ends, where drawing them would overflow."""
         below = self.low / 10 if self.low > 0 else 2 * self.low - self.high
         return np.clip(values, below, 10 * self.high)
 
-    def cuts(self, values: Floats) -> bool:
-        """Tell whether any values lie beyond the ends."""
+    def cuts_off(self, values: Floats) -> bool:
+        """Return whether any values lie beyond the ends."""
         return bool(((values < self.low) | (values > self.high)).any())
 
-    @property
-    def ticks(self) -> dict[float, str]:
-        """The values that are written along it, and how: few, as they take most of the time."""
-        ends = self.low, self.high
-        found = decades(*ends) if self.log else MaxNLocator(5).tick_values(*ends)
-        return {
-            tick: f"{tick:.0%}" if self.share else number(tick)
-            for tick in found
-            if self.low <= tick <= self.high
-        }
+    def apply(self, panel: Axes, name: str) -> None:
+        """Give the axis "x" or "y" of a panel this range, and a few ticks."""
+        panel.set(**{f"{name}scale": "log" if self.log else "linear"})
+        panel.set(**{f"{name}lim": (self.low, self.high)})
+        axis = panel.xaxis if name == "x" else panel.yaxis
+        if self.log:
+            digits = (1, 2, 5) if self.high < 100 * self.low else (1,)
+            axis.set_major_locator(LogLocator(subs=digits, numticks=8))
+            axis.set_major_formatter(log_label)
+            axis.set_minor_locator(NullLocator())
+        else:
+            axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+            axis.set_major_formatter("{x:.0%}" if self.share else "{x:g}")
 
 
-SHARES = Scale(0.0, 1.0, share=True)
+SHARES = Scale(0.0, 1.02, share=True)
 
 
-def step_ticks(last: int, most: int = 5) -> dict[float, str]:
-    """Return the same of an axis of steps, about as many as asked for at the most."""
-    found = MaxNLocator(most, steps=[1, 2, 5, 10], integer=True).tick_values(0, last)
-    return {step: f"{step:,.0f}" for step in found if 0 <= step <= last}
+def label_steps(panel: Axes, last: int, ticks: int = 6) -> None:
+    """Give a panel an axis of steps, with about so many ticks."""
+    panel.set_xlim(-0.01 * (last or 1), 1.01 * (last or 1))
+    panel.xaxis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 5, 10], integer=True))
+    panel.xaxis.set_major_formatter("{x:,.0f}")
 
 
-def decades(low: float, high: float) -> list[float]:
-    """Return powers of ten between the ends of an axis, or if they are few, numbers between."""
-    first, last = math.floor(math.log10(low)), math.floor(math.log10(high))
-    digits = (1, 2, 5) if last - first < 3 else (1,)
-    every = math.ceil((last - first) / 7) or 1
-    return [digit * 10.0**power for power in range(first, last + 1, every) for digit in digits]
-
-
-def number(value: float) -> str:
-    """Return a number of an axis."""
-    power = math.log10(abs(value)) if value else 0.0
+def log_label(value: float, _: float = 0) -> str:
+    """Return the label of a tick of a logarithmic axis."""
+    power = math.log10(value)
     return f"{value:g}" if abs(power) <= 3 or power % 1 else figures.power(power)

@@ -1,16 +1,17 @@
-"""Words: texts as the font has them, measured, and broken to fit a room."""
+"""Words: numbers in a few digits, and texts that fit a width."""
 
 from __future__ import annotations
 
-from bisect import bisect
+import textwrap
 from functools import lru_cache
 
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.textpath import text_to_path
 
 TITLE, SIZE, SMALL = 10.0, 9.0, 7.5  # points
-PLAIN = 1e4  # up to which a number has no power of ten
+PLAIN = 1e4  # numbers below are written without a power of ten
 LINES, LETTERS = 3, 400  # of a name, before it is cut
+NARROWEST = 0.06  # inches of an average letter of 9 points in narrow words
 
 
 def counted(number: int, noun: str) -> str:
@@ -18,8 +19,13 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
-def brief(value: float, digits: int = 3) -> str:
-    """Return a number in a few digits, or in those before its point, its power of ten short."""
+def sentences(*parts: str) -> str:
+    """Join the sentences that are not empty."""
+    return " ".join(filter(None, parts))
+
+
+def compact(value: float, digits: int = 3) -> str:
+    """Return a number in a few significant digits, such as 0.123, 1234 or 1e-5."""
     if abs(value) < PLAIN:
         digits = max(digits, len(f"{abs(value):.0f}"))
     number, mark, power = f"{value:.{digits}g}".partition("e")
@@ -27,41 +33,32 @@ def brief(value: float, digits: int = 3) -> str:
 
 
 @lru_cache(maxsize=4096)
-def length(text: str, size: float = SIZE) -> float:
-    """Return how wide a text is, in inches."""
+def printable(text: str) -> str:
+    """Return a text in one line, with a square for each letter that the font lacks."""
+    font = get_font(findfont(FontProperties()))
+    line = " ".join(text[:LETTERS].split())
+    return "".join(c if font.get_char_index(ord(c)) else "\N{WHITE SQUARE}" for c in line)
+
+
+@lru_cache(maxsize=4096)
+def text_width(text: str, size: float = SIZE) -> float:
+    """Return how wide a line of text is, in inches."""
     font = FontProperties(size=size)
-    width, *_ = text_to_path.get_text_width_height_descent(clean(text), font, ismath=False)
+    width, *_ = text_to_path.get_text_width_height_descent(printable(text), font, ismath=False)
     return float(width) / 72
 
 
 @lru_cache(maxsize=4096)
-def clean(text: str) -> str:
-    """Return a text in one line, with a mark for each letter that the font does not have."""
-    font = get_font(findfont(FontProperties()))
-    words = " ".join(text[:LETTERS].split())
-    return "".join(c if font.get_char_index(ord(c)) else "\N{WHITE SQUARE}" for c in words)
-
-
-def wrapped(text: str, room: float, size: float = SIZE, lines: int = LINES) -> list[str]:
-    """Break a text into a few lines, between words if it can be; what is too long is cut."""
-    found = [""]
-    for word in clean(text).split(" "):
-        joined = f"{found[-1]} {word}".strip()
-        if length(joined, size) <= room:
-            found[-1] = joined
-            continue
-        if found[-1]:
-            found.append("")
-        while length(word, size) > room:
-            sizes = range(2, len(word))
-            fits = 1 + bisect(sizes, room, key=lambda end: length(word[:end], size))
-            found[-1] = word[:fits]
-            found.append("")
-            word = word[fits:]
-        found[-1] = word
-    if len(found) > lines:
-        last = found[lines - 1]
-        while last and length(f"{last}…", size) > room:
-            last = last[:-1]
-        found = [*found[: lines - 1], f"{last}…"]
-    return found
+def wrap(text: str, width: float, size: float = SIZE, lines: int = LINES) -> str:
+    """Break a text into lines no wider than `width` inches; what is too long is cut."""
+    text = printable(text)
+    if text_width(text, size) <= width:
+        return text
+    letters = int(width / (NARROWEST * size / SIZE)) + 1
+    while True:
+        found = textwrap.wrap(text, letters, break_on_hyphens=False)
+        if len(found) > lines:
+            found = [*found[: lines - 1], f"{found[lines - 1][: letters - 1]}…"]
+        if letters == 2 or max(text_width(line, size) for line in found) <= width:
+            return "\n".join(found)
+        letters -= 1

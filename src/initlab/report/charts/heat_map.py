@@ -1,0 +1,154 @@
+"""Heat map: how well each setting did, over the two keys that vary."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from initlab import figures
+from initlab.figures import INK
+from initlab.report.charts.keys import most_values_first, search_keys, values_of, varied_keys
+from initlab.report.charts.layout import LINE, MARGIN, WIDTH, Chart, line_count, titled_figure
+from initlab.report.charts.scales import HUGE, Floats
+from initlab.report.charts.styles import DIM
+from initlab.report.charts.words import SIZE, SMALL, text_width, wrap
+from initlab.report.comparison import Comparison, Setting
+
+EMPTY = "#ececec"  # a cell without a number
+LUMINANCE = (0.2126, 0.7152, 0.0722, 0.0)
+MOST_ROWS, MOST_COLUMNS = 60, 20
+FEW_ROWS = 8  # whose cells are high
+CELL, HIGH_CELL, LOW_CELL = 0.7, 0.36, 0.3  # the least width, and the heights
+NAME = 1.7  # of a row, at most
+
+
+def heat_map(comparison: Comparison) -> Chart | None:
+    """Draw the accuracy that settings are ranked by, else the loss, over the two keys that vary.
+
+    The better, the lighter; a frame marks the best, and a cell without a number says why. None if
+    other than two keys vary, or if they are of a random search or have more values than a page has
+    room for.
+    """
+    keys = varied_keys(comparison)
+    if len(keys) != 2 or search_keys(comparison):
+        return None
+    down, across = most_values_first(comparison, keys)
+    rows, columns = values_of(comparison, down), values_of(comparison, across)
+    if len(rows) > MOST_ROWS or len(columns) > MOST_COLUMNS:
+        return None
+    subject, share = ranking_metric(comparison)
+    placed = {
+        (setting.values.get(down, ""), setting.values.get(across, "")): setting
+        for setting in comparison.settings
+    }
+    grid = [[placed.get((row, column)) for column in columns] for row in rows]
+    values = np.array([[result(setting, share) for setting in row] for row in grid], np.float64)
+    texts = [[cell_text(setting, share) for setting in row] for row in grid]
+
+    figure, panel = labeled_map(
+        f"{subject}, %" if share else subject, (down, rows), (across, columns), texts
+    )
+    colormap, norm = color_scale(values[np.isfinite(values)], share)
+    panel.pcolormesh(values, cmap=colormap, norm=norm, edgecolors="white", linewidth=1)
+    for (row, column), value in np.ndenumerate(values):
+        light = np.dot(colormap(norm(value)), LUMINANCE) > 0.45
+        ink = DIM if np.isnan(value) else INK if light else "white"
+        lines = texts[row][column][: 2 if len(rows) > FEW_ROWS else 3]
+        size = SMALL if np.isnan(value) or len(lines) > 1 else SIZE
+        panel.text(
+            column + 0.5, row + 0.5, "\n".join(lines),
+            size=size, color=ink, ha="center", va="center_baseline", linespacing=1.0,
+        )  # fmt: skip
+        if grid[row][column] is comparison.ranked[0] and np.isfinite(value):
+            frame = Rectangle((column + 0.04, row + 0.07), 0.92, 0.86)
+            frame.set(fill=False, edgecolor=ink, linewidth=1.2)
+            panel.add_patch(frame)
+    title = f"{subject} by {down} and {across}"
+    cells = "; ".join(
+        f"{row or 'none'}, {column or 'none'}: {' '.join(lines)}"
+        for row, line in zip(rows, texts)
+        for column, lines in zip(columns, line)
+    )
+    return Chart(
+        "heat_map",
+        title,
+        "The lighter, the better; a frame marks the best." if np.isfinite(values).any() else "",
+        f"{title}. {cells}.",
+        figure,
+    )
+
+
+def labeled_map(
+    title: str,
+    down: tuple[str, list[str]],
+    across: tuple[str, list[str]],
+    cells: list[list[list[str]]],
+) -> tuple[Figure, Axes]:
+    """Return a panel with room for some cells, and the names and values of the two keys around."""
+    names = [wrap(value or "none", NAME, lines=1) for value in (down[0], *down[1])]
+    left = max(map(text_width, names)) + 0.2
+    widest = max(text_width(line, SMALL) for row in cells for cell in row for line in cell) + 0.08
+    width = max(CELL, widest, (WIDTH - left - MARGIN) / len(cells[0]))
+    heads = [wrap(value or "none", width - 0.06) for value in across[1]]
+    height = (LOW_CELL if len(cells) > FEW_ROWS else HIGH_CELL) * len(cells)
+    above = LINE * (1 + max(map(line_count, heads))) + 0.2
+    figure = titled_figure(title, above + height, width=left + width * len(heads) + MARGIN)
+    panel = figure.subplots()
+    panel.invert_yaxis()
+    panel.grid(visible=False)
+    panel.spines[:].set_visible(False)
+    panel.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+    panel.set_xticks(np.arange(len(heads)) + 0.5, heads)
+    panel.set_yticks(np.arange(len(cells)) + 0.5, names[1:])
+    panel.xaxis.set_label_position("top")
+    panel.set_xlabel(wrap(across[0], width * len(heads), lines=1), color=DIM, labelpad=4)
+    panel.annotate(
+        names[0], (0, 1), (-3.5, 4), "axes fraction", "offset points", ha="right", color=DIM
+    )
+    return figure, panel
+
+
+def ranking_metric(comparison: Comparison) -> tuple[str, bool]:
+    """Return what settings are colored by, and whether it is an accuracy."""
+    settings = comparison.settings
+    if any(setting.score for setting in settings):
+        held_out = any(setting.validation for setting in settings)
+        return "validation accuracy" if held_out else "test accuracy", True
+    return "final loss" if any(setting.loss for setting in settings) else "verdict", False
+
+
+def result(setting: Setting | None, share: bool) -> float | None:
+    """Return the accuracy or the loss of a setting, None if it has none."""
+    spread = (setting.score if share else setting.loss) if setting else None
+    return min(spread.mean, HUGE) if spread else None
+
+
+def color_scale(values: Sequence[float] | Floats, share: bool) -> tuple[Colormap, Normalize]:
+    """Return the colors of results: the higher a share or the lower a loss, the lighter."""
+    colormap = matplotlib.colormaps["viridis" if share else "viridis_r"].with_extremes(bad=EMPTY)
+    found = np.asarray(values, np.float64)
+    low, high = (float(end(found)) if found.size else 1.0 for end in (np.min, np.max))
+    if not share and figures.logarithmic(found):
+        return colormap, LogNorm(low, high)
+    return colormap, Normalize(low - (share and low == high), high)
+
+
+def cell_text(setting: Setting | None, share: bool) -> list[str]:
+    """Return the lines of a cell: its number and what did not finish, or why there is none."""
+    if setting is None:
+        return ["not run"]
+    value = result(setting, share)
+    if value is None:
+        return setting.word.split(", ")
+    broken = Counter(run.outcome for run in setting.runs if run.outcome != "finished")
+    return [
+        f"{100 * value:.1f}" if share else f"{value:.3g}",
+        *(f"{count} {outcome}" for outcome, count in broken.items()),
+    ]

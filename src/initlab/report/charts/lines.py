@@ -1,0 +1,87 @@
+"""Lines: a metric over the steps, a line for each setting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from initlab.report.charts.curves import (
+    MeanCurve,
+    drawn_values,
+    hidden_curves,
+    mean_curves,
+    smoothing_window,
+    value_scale,
+)
+from initlab.report.charts.layout import Chart, line_handles, titled_figure
+from initlab.report.charts.scales import label_steps
+from initlab.report.charts.styles import colors, enough_colors, grey_note, legend_entries
+from initlab.report.charts.words import counted, sentences
+from initlab.report.comparison import Comparison
+
+TITLES = {"train/loss": "training loss", "f": "value of f", "test/accuracy": "test accuracy"}
+FILES = {"train/loss": "loss", "f": "f", "test/accuracy": "accuracy"}
+HEIGHT = 2.95
+
+
+def line_chart(comparison: Comparison, metric: str) -> Chart | None:
+    """Draw a metric over the steps: a line for each setting, and a band over its runs.
+
+    Runs that did not finish are drawn by themselves, thin, up to a cross. None if no run has the
+    metric.
+    """
+    curves = mean_curves(comparison, metric)
+    if not curves:
+        return None
+    scale = value_scale(curves, metric)
+    styles = colors(comparison)
+    banded = enough_colors(comparison)
+    entries = legend_entries(comparison, [each.setting for each in curves])
+    figure = titled_figure(TITLES[metric], HEIGHT, line_handles(entries))
+    panel = figure.subplots()
+    for curve in reversed(curves):  # the best lies over the others
+        curve.plot(panel, styles[curve.setting.number], scale, banded)
+    # All charts have the same axis of steps, so that they can stand side by side.
+    last = int(max(curve.steps[-1] for run in comparison.runs for curve in run.curves.values()))
+    label_steps(panel, last)
+    panel.set_xlabel("step")
+    scale.apply(panel, "y")
+
+    several = any(len(curve.setting.finished) > 1 for curve in curves)
+    broke = any(run.outcome != "running" for curve in curves for run, *_ in curve.unfinished)
+    cut = not scale.share and scale.cuts_off(drawn_values(curves))
+    caption = sentences(
+        smoothing_note(comparison) if metric == "train/loss" else "",
+        grey_note(comparison),
+        "Line: mean over the runs of a setting." if several else "",
+        "Band: from the lowest to the highest of them." if several and banded else "",
+        hidden_curves(curves, scale) if banded else "",
+        "Thin lines up to a ×: runs that diverged or broke off." if broke else "",
+        "What lies beyond the axis is cut." if cut else "",
+    )
+    alt = description(TITLES[metric], curves, "{:.1%}" if scale.share else "{:.3g}")
+    return Chart(FILES[metric], TITLES[metric], caption, alt, figure)
+
+
+def smoothing_note(comparison: Comparison) -> str:
+    """Say over how many steps the running mean is taken, "" if over single ones."""
+    losses = [run.curves["train/loss"] for run in comparison.runs if "train/loss" in run.curves]
+    widths = {smoothing_window(curve) for curve in losses}
+    if widths == {1}:
+        return ""
+    end = "." if len(widths) == 1 else " at the most."
+    return f"Running mean over a fiftieth of each run: {counted(max(widths), 'step')}{end}"
+
+
+def description(title: str, curves: Sequence[MeanCurve], form: str) -> str:
+    """Say how many settings a chart shows, and which ended highest and lowest."""
+    subject = f"{title} over the steps of {counted(len(curves), 'setting')}"
+    ends = [(float(each.mean[-1]), each.setting.name) for each in curves if each.mean.size]
+    if not ends:
+        return f"{subject}; none finished."
+    (low, lowest), (high, highest) = min(ends), max(ends)
+    if len(ends) == 1:
+        return f"{subject}; {lowest} ended at {form.format(low)}."
+    return (
+        f"{subject}; {highest} ended highest at {form.format(high)}, "
+        f"{lowest} lowest at {form.format(low)}."
+    )
