@@ -70,7 +70,7 @@ def refusal(dataset):
 
 
 def python(code):
-    source = str(Path(idx.__file__).parents[1])
+    source = str(Path(idx.__file__).parents[2])
     return subprocess.Popen(
         [sys.executable, "-c", code],
         stdout=subprocess.PIPE,

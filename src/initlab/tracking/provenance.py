@@ -13,6 +13,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -37,19 +38,33 @@ def fingerprint(settings: dict[str, Any], options: dict[str, list[str]], data_sh
 
 @functools.cache
 def numerics() -> str:
-    """Return the version of the numerics: a hash of their code, less comments and docstrings.
+    """Return the version of the numerics: the hash of all code in `data` and `nn`."""
+    return code_hash(Path(package.__path__[0]) for package in NUMERICS)
 
-    It covers every source file of `nn` and `data`.
+
+def code_hash(folders: Iterable[Path]) -> str:
+    """Return a hash of the Python files in some folders: their code, and their place and name.
+
+    Comments, docstrings and layout do not count.
     """
-    folders = [Path(package.__path__[0]) for package in NUMERICS]
-    files = [file for folder in folders for file in sorted(folder.rglob("*.py"))]
-    trees = [ast.parse(file.read_text("utf-8")) for file in files]
-    for node in (node for tree in trees for node in ast.walk(tree)):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(
-            node, clean=False
-        ):
+    return digest(
+        {
+            file.relative_to(folder.parent).as_posix(): syntax(file.read_text("utf-8"))
+            for folder in folders
+            for file in folder.rglob("*.py")
+        }
+    )
+
+
+def syntax(code: str) -> str:
+    """Return the syntax tree of some code as text, without its docstrings."""
+    tree = ast.parse(code)
+    for node in ast.walk(tree):
+        if isinstance(
+            node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+        ) and ast.get_docstring(node, clean=False):
             del node.body[0]
-    return digest([ast.dump(tree) for tree in trees])
+    return ast.dump(tree)
 
 
 def digest(parts: Any) -> str:
