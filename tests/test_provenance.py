@@ -1,4 +1,4 @@
-"""The version of the numerics changes with every formula in `data` and `nn`, and with nothing else."""
+"""The version of the numerics changes with every formula in `data` and `nn`, not with words."""
 
 import ast
 import functools
@@ -56,11 +56,9 @@ def text_of(name):
 def formulas(tree):
     """The nodes of a tree that a formula is made of: numbers and operators."""
     for node in ast.walk(tree):
-        if (
-            (isinstance(node, ast.Constant) and type(node.value) in (int, float))
-            or type(getattr(node, "op", None)) in OTHER_OPERATOR
-            or (isinstance(node, ast.Compare) and type(node.ops[0]) in OTHER_OPERATOR)
-        ):
+        number = isinstance(node, ast.Constant) and type(node.value) in (int, float)
+        compares = isinstance(node, ast.Compare) and type(node.ops[0]) in OTHER_OPERATOR
+        if number or compares or type(getattr(node, "op", None)) in OTHER_OPERATOR:
             yield node
 
 
