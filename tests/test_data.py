@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from initlab.config import load_option
-from initlab.data import idx
+from initlab.data import cache, idx
 from initlab.data.datasets import DataError, Digits, Gaussian, IdxFiles
 
 NOBODY = "http://127.0.0.1:9/"  # the discard port, where nothing listens
@@ -325,10 +325,10 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, root, monkeypa
 
 
 def test_arrays_too_large_for_a_record_stay_in_memory(root, monkeypatch, caplog):
-    def refuse(*_, **__):
-        raise ValueError("invalid shape in fixed-type tuple")
+    def too_large(*_):
+        np.dtype([("x", np.uint8, (1 << 31,))])
 
-    monkeypatch.setattr(np, "zeros", refuse)
+    monkeypatch.setattr(cache, "_store", too_large)
     data = load_set(root)
     assert (len(data.train), is_mapped(data.train.x)) == (6, False)
     assert "cannot write the cache (invalid shape" in caplog.text
