@@ -129,6 +129,14 @@ def test_randomness_is_an_argument(module):
     assert "random" not in {name.partition(".")[0] for name in imports(tree)}
 
 
+def test_one_module_touches_the_tables_of_mlflow():
+    users = {module for module in MODULES if "sqlite3" in {*imports(parse(module))}}
+    assert users == {"initlab.tracking.sqlite"}
+    for module in {*MODULES} - users:
+        calls = [node for node in ast.walk(parse(module)) if isinstance(node, ast.Attribute)]
+        assert not {call.attr for call in calls} & {"execute", "executemany", "executescript"}
+
+
 def draws(tree):
     """What a tree has of the names of draws, be they called there or handed on."""
     attributes = {

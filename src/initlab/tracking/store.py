@@ -9,7 +9,6 @@ import os
 import re
 import shlex
 import socket
-import sqlite3
 import sys
 import tempfile
 from collections.abc import Collection, Iterator
@@ -144,7 +143,7 @@ def explained(uri: str) -> Iterator[None]:
     """Turn whatever a store may raise into a `TrackingError`."""
     try:
         yield
-    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError) as error:
+    except (MlflowException, SQLAlchemyError, sqlite.Error, OSError, ImportError) as error:
         first = re.sub(r"^\(raised as a result of .*\n", "", str(error)).partition("\n")[0]
         reason = re.sub(r"^(\[Errno \d+\]|\(\S+\)) ", "", first) or type(error).__name__
         raise TrackingError(
@@ -192,10 +191,7 @@ def check_writable(uri: str) -> None:
         database.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=database.parent) as file:
             file.write(bytes(SPARE_BYTES))
-        with contextlib.closing(sqlite3.connect(database, CONNECT_SECONDS)) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute("CREATE TABLE initlab (written INTEGER)")  # it may be read only
-            connection.rollback()
+        sqlite.refuse_read_only(database, CONNECT_SECONDS)
     else:
         check_reachable(uri)
 
