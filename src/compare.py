@@ -16,7 +16,8 @@ from initlab.config import PROJECT, Tracking
 from initlab.report.claims import findings
 from initlab.report.comparison import Comparison
 from initlab.report.table import print_findings, print_results
-from initlab.tracking.runs import experiment_of, matching, named, read
+from initlab.tracking.queries import published_experiment, resolve_ids, search_trials
+from initlab.tracking.runs import read
 
 if TYPE_CHECKING:  # MLflow takes a second to import
     from mlflow import MlflowClient
@@ -88,19 +89,24 @@ def chosen(client: MlflowClient, options: argparse.Namespace) -> tuple[list[str]
     """
     folder = PROJECT / "outputs" / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"
     if options.filter is not None:
-        run_ids = matching(client, options.filter, options.experiment)
+        run_ids = search_trials(client, options.filter, options.experiment)
         if not run_ids:
             raise UserError(
                 f'--filter "{options.filter}": there is no such trial '
                 f"in the experiment {options.experiment}"
             )
         return run_ids, options.filter or f"all runs of {options.experiment}", folder, ""
-    found = named(client, [Path(word).name or word for word in options.ids])
+    found = resolve_ids(client, [Path(word).name or word for word in options.ids])
     run_ids = [*dict.fromkeys(run_id for group in found.values() for run_id in group)]
     (first, group), *others = found.items()
     if others or group == [first]:
         return run_ids, f"{len(run_ids)} runs" if len(run_ids) > 1 else f"run {first}", folder, ""
-    return run_ids, f"sweep {first}", PROJECT / "multirun" / first, experiment_of(client, first)
+    return (
+        run_ids,
+        f"sweep {first}",
+        PROJECT / "multirun" / first,
+        published_experiment(client, first),
+    )
 
 
 def write(comparison: Comparison, folder: Path, title: str) -> None:

@@ -29,7 +29,8 @@ from initlab.sweep.plan import (
 )
 from initlab.sweep.progress import SweepProgress, checking, print_plan
 from initlab.tracking.names import Outcome
-from initlab.tracking.runs import Run, of_study, of_sweep, read
+from initlab.tracking.queries import trials_of_study, trials_of_sweep
+from initlab.tracking.runs import Run, read
 
 if TYPE_CHECKING:  # MLflow takes a second to import
     from initlab.sweep.pool import Pool
@@ -212,8 +213,8 @@ def recorded(
     store = open_for(config)  # which may have gone; and which closes what a killed process left
     assert store is not None
     with explained(store.uri):
-        own = of_sweep(store.client, folder.name)
-        earlier = of_study(store.client, store.experiment_id, study) if study else []
+        own = trials_of_sweep(store.client, folder.name)
+        earlier = trials_of_study(store.client, store.experiment_id, study) if study else []
         others = [run_id for run_id in (*earlier, *taken) if run_id not in own]
         ids = [*earlier, *taken] if study else [*own, *taken]
         return store, read(store.client, ids), others

@@ -75,8 +75,8 @@ def digest(parts: Any) -> str:
 def tags(project: Path) -> dict[str, str]:
     """Return tags of the command, the versions and the revision of the source."""
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    found = {
-        "command": shlex.join(["python", *map(masked, sys.argv)]),
+    tags = {
+        "command": shlex.join(["python", *map(mask_password, sys.argv)]),
         "version.initlab": initlab.__version__,
         "version.numerics": numerics(),
         "version.python": platform.python_version(),
@@ -87,11 +87,11 @@ def tags(project: Path) -> dict[str, str]:
         "mlflow.source.type": "LOCAL",
     }
     with contextlib.suppress(KeyError, OSError):  # a container may run as a user without a name
-        found["mlflow.user"] = getpass.getuser()
-    return found | revision(project)
+        tags["mlflow.user"] = getpass.getuser()
+    return tags | revision(project)
 
 
-def masked(uri: str) -> str:
+def mask_password(uri: str) -> str:
     """Return a URI without its password."""
     return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", uri)
 
