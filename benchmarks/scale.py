@@ -261,12 +261,12 @@ class Source:
     def copy_views(self, connection: sqlalchemy.Connection, numbers: range) -> None:
         """Give each copy its view of the chart page, which is a tag of the experiment."""
         tags = self.tables.tables["experiment_tags"]
-        own = tags.c.key == views.TAG + views.key_of(self.sweep)
+        own = tags.c.key == views.TAG + views.view_key(self.sweep)
         view = connection.execute(sqlalchemy.select(tags).where(own)).mappings().one()
         rows = [
             {
                 "experiment_id": view["experiment_id"],
-                "key": views.TAG + views.key_of(self.named(number)),
+                "key": views.TAG + views.view_key(self.named(number)),
                 "value": view["value"].replace(self.sweep, self.named(number)),
             }
             for number in numbers

@@ -37,7 +37,8 @@ from initlab.report.answers import layers_note
 from initlab.report.claims import findings
 from initlab.report.comparison import Comparison
 from initlab.report.table import SECONDS, Table, table_of
-from initlab.tracking.runs import experiment_of, of_sweep, read
+from initlab.tracking.queries import published_experiment, trials_of_sweep
+from initlab.tracking.runs import read
 
 PAGES = PROJECT / "docs" / "experiments"
 BLOCK = re.compile(r"(<!-- run: (.+?); pictures: (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -109,8 +110,8 @@ def run(stem: str, arguments: Sequence[str], pictures: Sequence[str]) -> tuple[C
         own = [f"tracking.uri={uri}", f"hydra.sweep.dir={folder}"]
         cost = measure_cost([*command, *own])
         client = MlflowClient(uri)
-        runs = read(client, of_sweep(client, folder.name))
-        comparison = Comparison(runs, experiment_of(client, folder.name))
+        runs = read(client, trials_of_sweep(client, folder.name))
+        comparison = Comparison(runs, published_experiment(client, folder.name))
     made = {chart.name: chart for chart in charts.drawn(comparison)}
     for name in pictures:
         if name not in made:

@@ -17,7 +17,8 @@ from initlab.config import PROJECT, Tracking
 from initlab.report.claims import findings
 from initlab.report.comparison import Comparison
 from initlab.report.terminal import print_findings, print_results
-from initlab.tracking.runs import experiment_of, matching, named, read
+from initlab.tracking.queries import published_experiment, resolve_ids, search_trials
+from initlab.tracking.runs import read
 
 if TYPE_CHECKING:  # MLflow takes a second to import
     from mlflow import MlflowClient
@@ -103,7 +104,7 @@ def select(client: MlflowClient, options: argparse.Namespace) -> Selection:
     """Find the runs that the options ask for."""
     folder = PROJECT / "outputs" / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"
     if options.filter is not None:
-        run_ids = matching(client, options.filter, options.experiment)
+        run_ids = search_trials(client, options.filter, options.experiment)
         if not run_ids:
             raise UserError(
                 f'--filter "{options.filter}": no trial of the experiment {options.experiment} '
@@ -111,14 +112,15 @@ def select(client: MlflowClient, options: argparse.Namespace) -> Selection:
             )
         title = options.filter or f"all runs of {options.experiment}"
         return Selection(run_ids, [], title, folder)
-    found = named(client, [Path(word).name or word for word in options.ids])
+    found = resolve_ids(client, [Path(word).name or word for word in options.ids])
     run_ids = [*dict.fromkeys(run_id for group in found.values() for run_id in group)]
     (first, group), *others = found.items()
     if others or group == [first]:
         title = f"{len(run_ids)} runs" if len(run_ids) > 1 else f"run {first}"
         return Selection(run_ids, [*found], title, folder)
     folder = PROJECT / "multirun" / first
-    return Selection(run_ids, [first], f"sweep {first}", folder, experiment_of(client, first))
+    experiment = published_experiment(client, first)
+    return Selection(run_ids, [first], f"sweep {first}", folder, experiment)
 
 
 def write_report(comparison: Comparison, folder: Path, selection: Selection) -> None:

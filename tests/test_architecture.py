@@ -6,6 +6,7 @@ import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 PROJECT = Path(__file__).parents[1]
@@ -40,9 +41,10 @@ PARTS = {
 LATER = {"scipy", "platformdirs", "pooch", "sklearn", "psutil", "joblib"}
 # What numpy.random offers besides draws from its global generator.
 OWN_GENERATORS = {"Generator", "RandomState", "SeedSequence", "default_rng"}
-# What draws from a generator, or splits one.
-DRAWS = {"spawn", "default_rng", "RandomState", "standard_normal", "normal", "uniform", "integers",
-         "permutation", "choice", "shuffle", "random"}  # fmt: skip
+# What draws from a generator, splits one or makes one, less what other things are called as well.
+RANDOM = (np.random, np.random.Generator, np.random.RandomState)
+DRAWS = {name for place in RANDOM for name in dir(place) if not name.startswith("_")}
+DRAWS = (DRAWS | {"rvs"}) - {"SeedSequence", "power", "seed"}
 
 
 def parse(module):
@@ -127,13 +129,46 @@ def test_randomness_is_an_argument(module):
     assert "random" not in {name.partition(".")[0] for name in imports(tree)}
 
 
+def test_one_module_touches_the_tables_of_mlflow():
+    users = {module for module in MODULES if "sqlite3" in {*imports(parse(module))}}
+    assert users == {"initlab.tracking.sqlite"}
+    for module in {*MODULES} - users:
+        calls = [node for node in ast.walk(parse(module)) if isinstance(node, ast.Attribute)]
+        assert not {call.attr for call in calls} & {"execute", "executemany", "executescript"}
+
+
+def draws(tree):
+    """What a tree has of the names of draws, be they called there or handed on."""
+    attributes = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and ast.unparse(node) != "np.random"
+    }
+    imported = {name.rpartition(".")[2] for name in imports(tree)}
+    return (attributes | imported) & DRAWS
+
+
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_only_what_the_fingerprint_covers_draws(module):
-    if longest(module, PARTS) in ("initlab.data", "initlab.nn"):
-        return
-    calls = [node.func for node in ast.walk(parse(module)) if isinstance(node, ast.Call)]
-    names = {call.attr for call in calls if isinstance(call, ast.Attribute)}
-    assert not names & DRAWS
+    if longest(module, PARTS) not in ("initlab.data", "initlab.nn"):
+        assert not draws(parse(module))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "np.random.default_rng(0).normal()",
+        "rng.spawn(2)",
+        "draw = rng.laplace",
+        "from numpy.random import default_rng",
+        "from numpy.random import PCG64 as bits",
+        "from numpy import random as anything",
+        "def draw(rng: np.random.Generator): ...",
+        "scipy.stats.norm.rvs(3)",
+    ],
+)
+def test_a_draw_is_noticed(code):
+    assert draws(ast.parse(code))
 
 
 def test_config_is_data_and_names_no_code():

@@ -47,26 +47,26 @@ def test_every_card_has_a_section_and_a_name_of_its_own(metrics, image):
 
 
 def test_a_view_of_any_number_of_runs_fits_into_a_tag():
-    runs = views.one_of(f"{number:032x}" for number in range(1000))
+    runs = views.runs_filter(f"{number:032x}" for number in range(1000))
     view = views.shared_view("a sweep", runs, 1000, ["train/loss"] * 3, "train/activations", 0, 0)
     assert len(view) < MOST_LETTERS / 2
     assert runs.count("'") == 2 * views.MOST_RUNS
 
 
 def test_a_filter_quotes_a_name_that_has_a_quote():
-    assert views.tagged("a") == "tags.sweep = 'a' and tags.role = 'trial'"
-    assert views.tagged("it's").startswith('tags.sweep = "it\'s" ')
+    assert views.trials_filter("a") == "tags.sweep = 'a' and tags.role = 'trial'"
+    assert views.trials_filter("it's").startswith('tags.sweep = "it\'s" ')
 
 
 def test_a_link_survives_any_name():
-    link = views.chart_page("http://127.0.0.1:5000", "1", "a b&c#d")
+    link = views.chart_page_url("http://127.0.0.1:5000", "1", "a b&c#d")
     assert link.startswith("http://127.0.0.1:5000/#/experiments/1/runs?")
     assert "viewStateShareKey=a%20b%26c%23d&" in link
 
 
 def test_a_key_has_only_letters_that_a_tag_may_have():
-    assert views.key_of("2026-01-31_12-00-00-123456") == "initlab-2026-01-31_12-00-00-123456"
-    assert views.key_of("a=b&c/ü") == "initlab-a_b_c__"
+    assert views.view_key("2026-01-31_12-00-00-123456") == "initlab-2026-01-31_12-00-00-123456"
+    assert views.view_key("a=b&c/ü") == "initlab-a_b_c__"
 
 
 def test_only_the_oldest_views_of_sweeps_are_outdated():
@@ -75,8 +75,8 @@ def test_only_the_oldest_views_of_sweeps_are_outdated():
         for number, when in enumerate([*range(1000, 1000 + views.MOST_VIEWS), 5, 7])
     }
     others = {f"{views.TAG}mine": '{"name": "mine"}', "mlflow.note.content": "words"}
-    assert views.outdated(tags | others) == [
+    assert views.outdated_views(tags | others) == [
         f"{views.TAG}initlab-{views.MOST_VIEWS + 1}",
         f"{views.TAG}initlab-{views.MOST_VIEWS}",
     ]
-    assert views.outdated(others) == []
+    assert views.outdated_views(others) == []

@@ -25,7 +25,7 @@ from initlab.report.findings import (
     pick,
     steps_to_loss,
 )
-from initlab.tracking import runs
+from initlab.tracking import queries, runs
 
 NETWORKS = [name for name in options("experiment") if name != "optimizer_paths"]
 SHORT = ("data=digits", "train.steps=20", "train.eval_every=10", "seed=0")
@@ -50,8 +50,8 @@ def composed(*overrides):
 def compared(lab):
     """Return the comparison of the newest sweep of a lab."""
     newest = lab.found("tags.role = 'summary'")[-1].data.tags["sweep"]
-    ids = runs.of_sweep(lab.client, newest)
-    return Comparison(runs.read(lab.client, ids), runs.experiment_of(lab.client, newest))
+    ids = queries.trials_of_sweep(lab.client, newest)
+    return Comparison(runs.read(lab.client, ids), queries.published_experiment(lab.client, newest))
 
 
 # What the sources give: model.hidden, activation, data, its size, batch, batching, lr, steps.

@@ -1,7 +1,14 @@
+"""This process and those that it starts: their garbage collector, and MLflow's telemetry."""
+
 import gc
+import os
+import shutil
+import subprocess
+import sys
 
 import pytest
 
+from initlab.config import PROJECT
 from initlab.process import gc_paused
 
 
@@ -15,3 +22,47 @@ def test_garbage_is_searched_for_after_an_import_that_failed():
     with pytest.raises(ModuleNotFoundError), gc_paused():
         import initlab.no_such_module  # noqa: F401
     assert gc.isenabled()
+
+
+def quiet_home(folder):
+    """Return the environment of a user with a new home, in which MLflow would send telemetry."""
+    dropped = ("MLFLOW_", "XDG_CONFIG_HOME", "DO_NOT_TRACK", "CI", "GITHUB_", "PYTEST_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
+    return kept | {"HOME": str(folder), "PYTHONPATH": str(PROJECT / "src")}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="HOME is where files go elsewhere")
+def test_no_process_of_a_sweep_sends_or_keeps_telemetry(tmp_path, empty_store):
+    home = tmp_path / "home"
+    home.mkdir()
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    sweep = [
+        sys.executable, str(PROJECT / "src" / "train.py"), "-m", "init=he,xavier",
+        "hydra/launcher=cores", "hydra.launcher.processes=2", "train.steps=3",
+        "tracking.pictures=false", f"tracking.uri=sqlite:///{tmp_path}/mlflow.db",
+        f"hydra.sweep.dir={tmp_path}/sweep",
+    ]  # fmt: skip
+    done = subprocess.run(sweep, env=quiet_home(home), cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert [path for path in home.rglob("*") if "mlflow" in path.parts] == []
+
+
+ASK = """
+import os
+from initlab.sweep.pool import Pool
+
+def ask(_):
+    return [os.getpid() == PARENT, os.environ.get("MLFLOW_DISABLE_TELEMETRY")]
+
+if __name__ == "__main__":
+    PARENT = os.getpid()
+    print([answer for _, answer in Pool(2).run(ask, range(2)) if isinstance(answer, list)])
+"""
+
+
+def test_telemetry_is_off_in_each_process_of_a_pool(tmp_path):
+    file = tmp_path / "ask.py"
+    file.write_text(ASK)
+    asked = [sys.executable, str(file)]
+    done = subprocess.run(asked, env=quiet_home(tmp_path), capture_output=True, text=True)
+    assert done.stdout.strip() == "[[False, 'true'], [False, 'true']]", done.stderr

@@ -16,8 +16,15 @@ from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 
 from initlab.report.comparison import Comparison
-from initlab.tracking import runs, sqlite
-from initlab.tracking.runs import RunsError, experiment_of, matching, named, of_sweep, read
+from initlab.tracking import queries, sqlite
+from initlab.tracking.queries import (
+    RunsError,
+    published_experiment,
+    resolve_ids,
+    search_trials,
+    trials_of_sweep,
+)
+from initlab.tracking.runs import read
 from initlab.tracking.store import open_store
 
 
@@ -193,10 +200,10 @@ def test_runs_are_read_once_and_in_the_order_asked_for(shelf):
 
 
 def test_more_runs_than_a_filter_or_a_page_holds_are_read(shelf, monkeypatch):
-    monkeypatch.setattr(runs, "IDS", 3)
-    monkeypatch.setattr(runs, "PAGE", 2)
+    monkeypatch.setattr(queries, "IDS", 3)
+    monkeypatch.setattr(queries, "PAGE", 2)
     ids = [shelf.put(f"seed={seed}", tags=trial(sweep="s")) for seed in range(8)]
-    assert of_sweep(shelf.client, "s") == ids
+    assert trials_of_sweep(shelf.client, "s") == ids
     assert [run.run_id for run in read(shelf.client, ids)] == ids
 
 
@@ -222,17 +229,17 @@ def test_a_sweep_is_its_trials_in_all_experiments_and_not_its_summary(shelf):
     second = shelf.put("seed=1", tags={"sweep": "s"}, experiment="elsewhere")
     shelf.put("seed=2", tags=trial(sweep="t"))
     shelf.put(tags={"role": "summary", "sweep": "s"})
-    assert of_sweep(shelf.client, "s") == [first, second]
-    assert of_sweep(shelf.client, "u") == []
-    assert of_sweep(shelf.client, "it's") == []
+    assert trials_of_sweep(shelf.client, "s") == [first, second]
+    assert trials_of_sweep(shelf.client, "u") == []
+    assert trials_of_sweep(shelf.client, "it's") == []
 
 
 def test_a_sweep_knows_the_experiment_that_any_of_its_runs_names(shelf):
     shelf.put("seed=0", tags=trial(sweep="s"))
     shelf.put(tags={"role": "summary", "sweep": "s", "experiment": "dropout"})
     shelf.put("seed=0", tags=trial(sweep="t"))
-    assert experiment_of(shelf.client, "s") == "dropout"
-    assert experiment_of(shelf.client, "t") == ""
+    assert published_experiment(shelf.client, "s") == "dropout"
+    assert published_experiment(shelf.client, "t") == ""
 
 
 def test_a_sweep_has_the_trials_that_it_took_over_from_an_earlier_one(shelf):
@@ -241,8 +248,8 @@ def test_a_sweep_has_the_trials_that_it_took_over_from_an_earlier_one(shelf):
     table = f"init,run_id,outcome\nhe,{earlier},finished\nxavier,{own},finished\nzeros,,failed\n"
     files = {"results.csv": table.encode()}
     shelf.put(tags={"role": "summary", "sweep": "t"}, files=files)
-    assert of_sweep(shelf.client, "t") == [earlier, own]
-    assert of_sweep(shelf.client, "s") == [earlier]
+    assert trials_of_sweep(shelf.client, "t") == [earlier, own]
+    assert trials_of_sweep(shelf.client, "s") == [earlier]
 
 
 def test_a_trial_that_failed_and_was_run_again_counts_as_the_later_one(shelf):
@@ -257,19 +264,19 @@ def test_a_trial_that_failed_and_was_run_again_counts_as_the_later_one(shelf):
     again = put("seed=1", "1", "FINISHED")
     put("seed=2", "2", "FAILED")
     in_vain = put("seed=2", "2", "KILLED")
-    assert of_sweep(shelf.client, "s") == [newest, again, in_vain]
+    assert trials_of_sweep(shelf.client, "s") == [newest, again, in_vain]
 
 
 def test_a_trial_that_was_stopped_before_it_had_its_params_does_not_count(shelf):
     shelf.put(tags=trial(sweep="s", fingerprint="1"), status="KILLED")
     whole = shelf.put("init=he", tags=trial(sweep="s", fingerprint="1"))
-    assert of_sweep(shelf.client, "s") == [whole]
+    assert trials_of_sweep(shelf.client, "s") == [whole]
 
 
 def test_two_options_of_the_same_numbers_are_two_trials(shelf):
     ids = [shelf.put(f"init={name}", tags=trial(sweep="s", fingerprint="1"))
            for name in ("xavier", "lecun")]  # fmt: skip
-    assert of_sweep(shelf.client, "s") == ids
+    assert trials_of_sweep(shelf.client, "s") == ids
 
 
 def test_a_filter_finds_the_trials_of_one_experiment(shelf):
@@ -280,13 +287,13 @@ def test_a_filter_finds_the_trials_of_one_experiment(shelf):
     shelf.put("init=he", metrics=good, tags={"role": "summary"})
     shelf.put("init=he", metrics=good, tags=trial(), experiment="elsewhere")
     condition = "params.init = 'he' and metrics.`test/accuracy` > 0.85"
-    assert matching(shelf.client, condition, "lab") == [found, untagged]
+    assert search_trials(shelf.client, condition, "lab") == [found, untagged]
 
 
 @pytest.mark.parametrize("condition", ["params.init = he", "init = 'he'", "(", "params.init"])
 def test_a_filter_that_cannot_be_read_is_told_with_an_example(shelf, condition):
     with pytest.raises(RunsError) as caught:
-        matching(shelf.client, condition, "lab")
+        search_trials(shelf.client, condition, "lab")
     assert f'--filter "{condition}": ' in str(caught.value)
     assert """--filter 'params.init = "he" and""" in str(caught.value)
 
@@ -297,29 +304,29 @@ def test_a_store_that_fails_is_not_taken_for_a_filter_that_cannot_be_read(shelf,
 
     monkeypatch.setattr(MlflowClient, "search_runs", failing)
     with pytest.raises(MlflowException, match="gone"):
-        matching(shelf.client, "", "lab")
+        search_trials(shelf.client, "", "lab")
 
 
 def test_a_filter_wants_an_experiment(shelf):
     with pytest.raises(RunsError, match="elsewhere: there is no such experiment"):
-        matching(shelf.client, "", "elsewhere")
+        search_trials(shelf.client, "", "elsewhere")
 
 
 def test_words_name_runs_sweeps_and_sweeps_by_their_summary(shelf):
     one = shelf.put("seed=0", tags=trial(sweep="s"))
     summary = shelf.put(tags={"role": "summary", "sweep": "s"})
     other = shelf.put("seed=1")
-    assert named(shelf.client, ["s", other]) == {"s": [one], other: [other]}
-    assert named(shelf.client, [summary]) == {"s": [one]}
+    assert resolve_ids(shelf.client, ["s", other]) == {"s": [one], other: [other]}
+    assert resolve_ids(shelf.client, [summary]) == {"s": [one]}
 
 
 def test_a_word_that_names_nothing_is_told_with_the_newest_sweeps(shelf):
     with pytest.raises(RunsError, match=r"^t: there is no sweep and no run of this id$"):
-        named(shelf.client, ["t"])
+        resolve_ids(shelf.client, ["t"])
     for sweep in "abcdefg":
         shelf.put(tags=trial(sweep=sweep))
     with pytest.raises(RunsError, match=r"The newest sweeps: g, f, e, d, c$"):
-        named(shelf.client, ["t"])
+        resolve_ids(shelf.client, ["t"])
 
 
 def test_real_trials_are_compared_by_what_they_recorded(lab):
@@ -329,7 +336,7 @@ def test_real_trials_are_compared_by_what_they_recorded(lab):
     )
     trials = lab.runs()
     assert len(trials) == 4
-    ids = of_sweep(lab.client, trials[0].data.tags["sweep"])
+    ids = trials_of_sweep(lab.client, trials[0].data.tags["sweep"])
     assert ids == [run.info.run_id for run in trials]
     compared = Comparison(read(lab.client, ids))
     assert compared.varies == ["init", "seed"]
@@ -386,9 +393,9 @@ def test_a_server_gives_the_same_as_a_database(server, tmp_path, empty_store):
         table = f"run_id\n{ids[0]}\n{shelf.put('init=zeros', tags=trial())}\n"
         files = {"results.csv": table.encode()}
         shelf.put(tags={"role": "summary", "sweep": "s"}, files=files)
-        runs.append(read(shelf.client, of_sweep(shelf.client, "s")))
+        runs.append(read(shelf.client, trials_of_sweep(shelf.client, "s")))
         with pytest.raises(RunsError, match=r'^--filter "init": Invalid clause'):
-            matching(shelf.client, "init", "lab")
+            search_trials(shelf.client, "init", "lab")
     for served, stored in zip(*runs, strict=True):
         for field in ("name", "outcome", "seconds", "params", "metrics"):
             assert getattr(served, field) == getattr(stored, field)

@@ -232,7 +232,7 @@ def test_a_database_whose_driver_is_not_installed_is_refused_at_once(tmp_path):
     ],
 )
 def test_a_password_is_never_shown(uri, shown):
-    assert provenance.masked(uri) == shown
+    assert provenance.mask_password(uri) == shown
 
 
 def test_a_password_is_not_recorded(monkeypatch):

@@ -17,11 +17,11 @@ PATIENCE = 3  # times that Ctrl-C is deferred, so that nobody waits for ever for
 @contextlib.contextmanager
 def signals_deferred() -> Iterator[None]:
     """Defer Ctrl-C and SIGTERM until the end, so that a run is never left RUNNING."""
-    came: list[int] = []
+    received: list[int] = []
 
     def hold(number: int, frame: FrameType | None) -> None:
-        came.append(number)
-        if came.count(signal.SIGINT) > PATIENCE:
+        received.append(number)
+        if received.count(signal.SIGINT) > PATIENCE:
             raise KeyboardInterrupt
 
     held = (signal.SIGINT, signal.SIGTERM)
@@ -35,8 +35,8 @@ def signals_deferred() -> Iterator[None]:
     finally:
         for number, handler in zip(held, before, strict=True):
             signal.signal(number, handler)
-        if came:
-            signal.raise_signal(came[0])
+        if received:
+            signal.raise_signal(received[0])
 
 
 @contextlib.contextmanager
@@ -88,7 +88,7 @@ def identity() -> dict[str, str]:
     }
 
 
-def is_this(tags: Mapping[str, str]) -> bool:
+def is_this_process(tags: Mapping[str, str]) -> bool:
     """Return whether these tags are of this process."""
     return identity().items() <= tags.items()
 

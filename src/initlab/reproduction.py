@@ -16,9 +16,9 @@ from initlab.data import Data
 from initlab.nn.metrics import Metric
 from initlab.nn.training import Step
 from initlab.run import RunSpec, used
-from initlab.tracking import runs
 from initlab.tracking.names import Role, Tag
-from initlab.tracking.provenance import masked
+from initlab.tracking.provenance import mask_password
+from initlab.tracking.queries import find_runs
 from initlab.tracking.store import quick_and_quiet, reading
 
 if TYPE_CHECKING:
@@ -66,9 +66,9 @@ def fetch(uri: str | None, run_id: str, project: Path) -> Recorded:
         raise ReproductionError(f"{printable(run_id)}: a run id has letters and digits alone")
     with reading(uri, project) as client:
         with quick_and_quiet():
-            run = runs.find(client, [run_id]).get(run_id)
+            run = find_runs(client, [run_id]).get(run_id)
         if run is None:
-            place = masked(client.tracking_uri)
+            place = mask_password(client.tracking_uri)
             raise ReproductionError(f"{run_id}: there is no such run in {place}, or it is deleted")
         refuse_others(run)
         return Recorded(

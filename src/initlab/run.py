@@ -131,7 +131,7 @@ class RunSpec:
     def yaml(self) -> str:
         """The whole config as it is kept with the run, without the password of its store."""
         tracking = self.values["tracking"]
-        masked = tracking | {"uri": tracking["uri"] and provenance.masked(tracking["uri"])}
+        masked = tracking | {"uri": tracking["uri"] and provenance.mask_password(tracking["uri"])}
         return as_yaml(self.values | {"tracking": masked})
 
     @property

@@ -103,7 +103,7 @@ class Digits(Dataset):
         from importlib.metadata import version
 
         source = f"scikit-learn {version('scikit-learn')}"
-        contents = cached("digits", source, ARRAYS, _read_digits)
+        contents = cached("digits", source, _read_digits)
         return _data(contents, 1 / 16, self.train_size, self.validation)
 
 
@@ -148,7 +148,7 @@ class IdxFiles(Dataset):
         source = str([(file, stat.st_size, stat.st_mtime_ns) for file, stat in stats])
         kind = f"{self.name}-{short_hash(str(root))}"
         try:
-            contents = cached(kind, source, ARRAYS, lambda: idx.read_set(root))
+            contents = cached(kind, source, lambda: idx.read_set(root))
         except idx.IdxError as error:
             raise DataError(f"{error}\n{self._remedy()}") from error
         return _data(contents, 1 / 255, self.train_size, self.validation)

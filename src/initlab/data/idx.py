@@ -76,8 +76,7 @@ def read(path: Path, axes: int) -> NDArray[np.uint8]:
 def read_set(root: Path) -> Iterator[tuple[str, NDArray[Any]]]:
     """Yield train_x (n, I) uint8, train_labels (n,) int64, test_x and test_labels by name.
 
-    They come one by one, so that a reader that stores and drops them never holds them all. Raises
-    IdxError like `read`, and where the four files do not belong together.
+    Raises IdxError like `read`, and where the four files do not belong together.
     """
     train_images, train_labels = (root / file for file in PARTS["train"])
     for part, files in PARTS.items():

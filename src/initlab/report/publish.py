@@ -54,14 +54,18 @@ def summarize(
     runs = [run for run in compared.runs if run.run_id]
     if not runs:
         return
-    wanted = chart_view.one_of(run.run_id for run in runs) if taken else chart_view.tagged(sweep)
+    wanted = (
+        chart_view.runs_filter(run.run_id for run in runs)
+        if taken
+        else chart_view.trials_filter(sweep)
+    )
     image, step = common_image(runs) if drawn else (None, 0)
-    key, now = chart_view.key_of(sweep), int(1000 * time.time())
+    key, now = chart_view.view_key(sweep), int(1000 * time.time())
     view = chart_view.shared_view(sweep, wanted, len(runs), view_metrics(runs), image, step, now)
     with explained(store.uri):
         color_runs(store, compared, taken)
         store.keep_view(key, view)
-    console.print_link(chart_view.chart_page(store.ui, store.experiment_id, key), store.command)
+    console.print_link(chart_view.chart_page_url(store.ui, store.experiment_id, key), store.command)
 
 
 def color_runs(store: Store, compared: Comparison, taken: Sequence[str]) -> None:

@@ -14,13 +14,17 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from initlab.checks import one_line
 from initlab.config import ConfigError
-from initlab.tracking.provenance import masked
+from initlab.tracking.provenance import mask_password
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 class FolderLock(JournalFileOpenLock):
-    """A lock that goes with its process; Optuna's own would be waited for after a kill."""
+    """A lock that ends with its process.
+
+    Optuna's `JournalFileOpenLock` is a file, which a killed process leaves behind, so that all
+    others wait 30 seconds for it.
+    """
 
     def __init__(self, file: Path) -> None:
         self.file = file.with_name(f"{file.name}.lock")
@@ -74,7 +78,7 @@ def explained(place: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise ConfigError(
-            f"hydra.sweeper.storage={masked(place)}: cannot be used: {one_line(error)}\n"
+            f"hydra.sweeper.storage={mask_password(place)}: cannot be used: {one_line(error)}\n"
             "It must be a file that can be written, or the URL of a database, such as "
             "sqlite:///studies.db"
         ) from error

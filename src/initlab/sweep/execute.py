@@ -29,7 +29,8 @@ from initlab.sweep.plan import (
 )
 from initlab.sweep.progress import SweepProgress, checking, print_plan
 from initlab.tracking.names import Outcome, Tag
-from initlab.tracking.runs import Run, of_study, of_sweep, read
+from initlab.tracking.queries import trials_of_study, trials_of_sweep
+from initlab.tracking.runs import Run, read
 
 if TYPE_CHECKING:  # MLflow takes a second to import
     from initlab.sweep.pool import Pool
@@ -213,8 +214,8 @@ def read_sweep(
     store = open_for(config)  # again: it may be gone, and killed processes may have left open runs
     assert store is not None
     with explained(store.uri):
-        own = of_sweep(store.client, folder.name)
-        earlier = of_study(store.client, store.experiment_id, study) if study else []
+        own = trials_of_sweep(store.client, folder.name)
+        earlier = trials_of_study(store.client, store.experiment_id, study) if study else []
         others = [run_id for run_id in (*earlier, *cached) if run_id not in own]
         ids = [*earlier, *cached] if study else [*own, *cached]
         return store, read(store.client, ids), others

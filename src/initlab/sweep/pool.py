@@ -1,8 +1,8 @@
 """A pool: processes that each do one call after another, and what to do when one is lost.
 
-Unlike those of `concurrent.futures` and joblib, it hands out a call only when a process is free for
-it, so that one can stop between two calls; it outlives a process that is killed, and knows which
-call was lost with it; and it can interrupt the calls that are under way.
+`concurrent.futures` and loky, joblib's pool, do not serve: when one process is killed they fail all
+calls that are under way, not only the one that was lost, and they cannot interrupt a call and keep
+its process. This pool does both, and hands out a call only when a process is free for it.
 """
 
 from __future__ import annotations

@@ -43,13 +43,13 @@ def shared_view(
     image    the key of the pictures that stand below the curves, and the step shown first
     when     milliseconds since 1970
     """
-    cards = [line(name, count) for name in metrics]
+    cards = [line_card(name, count) for name in metrics]
     sections = [section(CURVES, min(3, len(metrics)), CURVE_PIXELS if image else ALONE_PIXELS)]
     if image:
         kinds = [image, SECOND_ROW.get(image, "")]
-        cards.append(pictures(kinds, step, count))
+        cards.append(picture_card(kinds, step, count))
         # Or MLflow would add a card for each kind, with all the params of a run above its picture.
-        cards += [pictures([kind], step, count) | {"deleted": True} for kind in kinds if kind]
+        cards += [picture_card([kind], step, count) | {"deleted": True} for kind in kinds if kind]
         sections.append(section(PICTURES, 1, PICTURE_PIXELS))
     state = {
         "searchFilter": runs,
@@ -64,7 +64,7 @@ def shared_view(
     return json.dumps(view)
 
 
-def line(metric: str, count: int) -> dict[str, Any]:
+def line_card(metric: str, count: int) -> dict[str, Any]:
     """Return a card with the curves of a metric, drawn as they are: MLflow's default smooths."""
     return card(CURVES, "LINE", metric, count) | {
         "metricKey": metric,
@@ -76,7 +76,7 @@ def line(metric: str, count: int) -> dict[str, Any]:
     }
 
 
-def pictures(kinds: Sequence[str], step: int, count: int) -> dict[str, Any]:
+def picture_card(kinds: Sequence[str], step: int, count: int) -> dict[str, Any]:
     """Return a card with the pictures of a step, a slider to other steps, and no params."""
     return card(PICTURES, "IMAGE", "+".join(kinds), count) | {
         "imageKeys": [*kinds],
@@ -111,29 +111,29 @@ def section(name: str, columns: int, height: int) -> dict[str, Any]:
     }
 
 
-def key_of(sweep: str) -> str:
+def view_key(sweep: str) -> str:
     """Return the key of the view of a sweep, of letters that a tag may have."""
     return f"initlab-{re.sub(r'[^a-zA-Z0-9_. -]', '_', sweep)}"
 
 
-def outdated(tags: Mapping[str, str]) -> list[str]:
+def outdated_views(tags: Mapping[str, str]) -> list[str]:
     """Return those tags of an experiment that are views of sweeps, and one too many."""
     views = {name: text for name, text in tags.items() if name.startswith(f"{TAG}initlab-")}
     return sorted(views, key=lambda name: -int(json.loads(views[name])["createdAt"]))[MOST_VIEWS:]
 
 
-def tagged(sweep: str) -> str:
+def trials_filter(sweep: str) -> str:
     """Return the filter that selects the trials of a sweep."""
     mark = '"' if "'" in sweep else "'"
     return f"tags.sweep = {mark}{sweep}{mark} and tags.role = 'trial'"
 
 
-def one_of(run_ids: Iterable[str]) -> str:
+def runs_filter(run_ids: Iterable[str]) -> str:
     """Return the filter that selects runs by their ids, the first hundred, to fit into a tag."""
     return f"attributes.run_id IN ({', '.join(map(repr, islice(run_ids, MOST_RUNS)))})"
 
 
-def chart_page(ui: str, experiment_id: str, view: str) -> str:
+def chart_page_url(ui: str, experiment_id: str, view: str) -> str:
     """Return the address of the chart page with a view."""
     path = f"experiments/{experiment_id}/runs"
     # Without the last words the UI opens the menu for generative AI.

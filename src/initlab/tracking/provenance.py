@@ -13,6 +13,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -37,19 +38,33 @@ def fingerprint(settings: dict[str, Any], options: dict[str, list[str]], data_sh
 
 @functools.cache
 def numerics() -> str:
-    """Return the version of the numerics: a hash of their code, less comments and docstrings.
+    """Return the version of the numerics: the hash of all code in `data` and `nn`."""
+    return code_hash(Path(package.__path__[0]) for package in NUMERICS)
 
-    It covers every source file of `nn` and `data`.
+
+def code_hash(folders: Iterable[Path]) -> str:
+    """Return a hash of the Python files in some folders: their code, and their place and name.
+
+    Comments, docstrings and layout do not count.
     """
-    folders = [Path(package.__path__[0]) for package in NUMERICS]
-    files = [file for folder in folders for file in sorted(folder.rglob("*.py"))]
-    trees = [ast.parse(file.read_text("utf-8")) for file in files]
-    for node in (node for tree in trees for node in ast.walk(tree)):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(
-            node, clean=False
-        ):
+    return digest(
+        {
+            file.relative_to(folder.parent).as_posix(): syntax(file.read_text("utf-8"))
+            for folder in folders
+            for file in folder.rglob("*.py")
+        }
+    )
+
+
+def syntax(code: str) -> str:
+    """Return the syntax tree of some code as text, without its docstrings."""
+    tree = ast.parse(code)
+    for node in ast.walk(tree):
+        if isinstance(
+            node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+        ) and ast.get_docstring(node, clean=False):
             del node.body[0]
-    return digest([ast.dump(tree) for tree in trees])
+    return ast.dump(tree)
 
 
 def digest(parts: Any) -> str:
@@ -60,8 +75,8 @@ def digest(parts: Any) -> str:
 def tags(project: Path) -> dict[str, str]:
     """Return tags of the command, the versions and the revision of the source."""
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    found = {
-        "command": shlex.join(["python", *map(masked, sys.argv)]),
+    tags = {
+        "command": shlex.join(["python", *map(mask_password, sys.argv)]),
         "version.initlab": initlab.__version__,
         "version.numerics": numerics(),
         "version.python": platform.python_version(),
@@ -72,11 +87,11 @@ def tags(project: Path) -> dict[str, str]:
         "mlflow.source.type": "LOCAL",
     }
     with contextlib.suppress(KeyError, OSError):  # a container may run as a user without a name
-        found["mlflow.user"] = getpass.getuser()
-    return found | revision(project)
+        tags["mlflow.user"] = getpass.getuser()
+    return tags | revision(project)
 
 
-def masked(uri: str) -> str:
+def mask_password(uri: str) -> str:
     """Return a URI without its password."""
     return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", uri)
 

@@ -1,7 +1,7 @@
-"""SQLite: everything that touches MLflow's tables directly, where MLflow itself is too slow.
+"""SQLite: everything that touches MLflow's database directly, where MLflow itself is too slow.
 
-Tried with the schema of MLflow 3.17.2. With any other schema, and after any error, these functions
-return None, and the caller asks MLflow's client instead.
+Tried with the schema of MLflow 3.17.2. With any other schema, and after any error, the functions
+that read its tables return None, and the caller asks MLflow's client instead.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 KNOWN_REVISIONS = {"dc11669786a5"}  # of the schema, as Alembic numbers them
+
+Error = sqlite3.Error  # what the functions that refuse a database raise
 
 
 def path_of(uri: str) -> Path | None:
@@ -39,9 +41,17 @@ def known_tables(database: Path) -> Iterator[sqlite3.Connection | None]:
 
 
 def refuse_other_database(database: Path) -> None:
-    """Raise `sqlite3.Error` unless a database has MLflow's runs."""
+    """Raise `Error` unless a database is of MLflow, which would put its tables into any other."""
     with connected(database) as connection:
         connection.execute("SELECT 1 FROM runs LIMIT 1")
+
+
+def refuse_read_only(database: Path, timeout: float) -> None:
+    """Raise `Error` unless a database, which is made if there is none, can be written."""
+    with contextlib.closing(sqlite3.connect(database, timeout)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("CREATE TABLE initlab (written INTEGER)")
+        connection.rollback()
 
 
 def runs_with_fingerprints(

@@ -9,7 +9,6 @@ import os
 import re
 import shlex
 import socket
-import sqlite3
 import sys
 import tempfile
 from collections.abc import Collection, Iterator
@@ -24,11 +23,11 @@ from sqlalchemy import NullPool, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from initlab.checks import UserError
-from initlab.process import environment, is_gone, is_this
+from initlab.process import environment, is_gone, is_this_process
 from initlab.tracking import chart_view, sqlite
 from initlab.tracking.names import Role, Status, Tag
-from initlab.tracking.provenance import masked
-from initlab.tracking.runs import begun, find, quoted, search
+from initlab.tracking.provenance import mask_password
+from initlab.tracking.queries import filter_string, find_runs, search_runs, start_time
 
 CONNECT_SECONDS = 5.0
 SPARE_BYTES = 4 << 20  # what must fit on the disk before a run begins
@@ -59,7 +58,7 @@ class Store:
 
     def has(self, tag: str, value: str) -> bool:
         """Return whether a run of the experiment has a tag of this value."""
-        condition = f"tags.{tag} = {quoted(value)}"
+        condition = f"tags.{tag} = {filter_string(value)}"
         with explained(self.uri):
             return bool(self.client.search_runs([self.experiment_id], condition, max_results=1))
 
@@ -75,14 +74,14 @@ class Store:
             if database:
                 run_ids = sqlite.runs_with_fingerprints(database, self.experiment_id, fingerprints)
             if run_ids is not None:
-                runs = [*find(self.client, run_ids, place).values()]
+                runs = [*find_runs(self.client, run_ids, place).values()]
             elif len(fingerprints) > 1 and not self.has(Tag.ROLE, Role.TRIAL):
                 return {}  # nothing could be found
             else:
-                conditions = (f"tags.fingerprint = {quoted(mark)}" for mark in fingerprints)
-                runs = [run for each in conditions for run in search(self.client, each, place)]
+                conditions = (f"tags.fingerprint = {filter_string(mark)}" for mark in fingerprints)
+                runs = [run for each in conditions for run in search_runs(self.client, each, place)]
         found: dict[str, list[TrackedRun]] = {}
-        for run in sorted(runs, key=begun, reverse=True):
+        for run in sorted(runs, key=start_time, reverse=True):
             if run.data.tags.get(Tag.ROLE) == Role.TRIAL:
                 found.setdefault(run.data.tags[Tag.FINGERPRINT], []).append(run)
         return found
@@ -93,11 +92,11 @@ class Store:
         This one has no run under way when it asks, but may have been interrupted amid a transaction
         that kept the store from taking the end of a run.
         """
-        host = quoted(socket.gethostname())
+        host = filter_string(socket.gethostname())
         condition = f"attributes.status = 'RUNNING' and tags.`process.host` = {host}"
         with explained(self.uri):
             for run in self.client.search_runs([self.experiment_id], condition):
-                if is_gone(run.data.tags) or is_this(run.data.tags):
+                if is_gone(run.data.tags) or is_this_process(run.data.tags):
                     self.client.set_terminated(run.info.run_id, Status.KILLED)
 
     def keep_view(self, key: str, view: str) -> None:
@@ -105,7 +104,7 @@ class Store:
         with explained(self.uri):
             self.client.set_experiment_tag(self.experiment_id, f"{chart_view.TAG}{key}", view)
             tags = self.client.get_experiment(self.experiment_id).tags
-            for old in chart_view.outdated(tags):
+            for old in chart_view.outdated_views(tags):
                 self.client.delete_experiment_tag(self.experiment_id, old)
 
 
@@ -135,7 +134,9 @@ def open_store(uri: str | None, experiment: str, project: Path, create: bool = T
     if urlsplit(uri).scheme in ("http", "https"):
         return Store(client, experiment_id, uri, uri.rstrip("/"), None)
     plain = uri == default and Path.cwd() == project
-    command = "mlflow ui" if plain else f"mlflow ui --backend-store-uri {shlex.quote(masked(uri))}"
+    command = (
+        "mlflow ui" if plain else f"mlflow ui --backend-store-uri {shlex.quote(mask_password(uri))}"
+    )
     return Store(client, experiment_id, uri, "http://127.0.0.1:5000", command)
 
 
@@ -144,11 +145,11 @@ def explained(uri: str) -> Iterator[None]:
     """Turn whatever a store may raise into a `TrackingError`."""
     try:
         yield
-    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError) as error:
+    except (MlflowException, SQLAlchemyError, sqlite.Error, OSError, ImportError) as error:
         first = re.sub(r"^\(raised as a result of .*\n", "", str(error)).partition("\n")[0]
         reason = re.sub(r"^(\[Errno \d+\]|\(\S+\)) ", "", first) or type(error).__name__
         raise TrackingError(
-            f"tracking.uri={masked(uri)}: cannot be used: {reason}\n"
+            f"tracking.uri={mask_password(uri)}: cannot be used: {reason}\n"
             "Set tracking.uri or MLFLOW_TRACKING_URI to a database that can be written or a server "
             "that runs,\nor train without a store: tracking.enabled=false"
         ) from error
@@ -192,10 +193,7 @@ def check_writable(uri: str) -> None:
         database.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=database.parent) as file:
             file.write(bytes(SPARE_BYTES))
-        with contextlib.closing(sqlite3.connect(database, CONNECT_SECONDS)) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute("CREATE TABLE initlab (written INTEGER)")  # it may be read only
-            connection.rollback()
+        sqlite.refuse_read_only(database, CONNECT_SECONDS)
     else:
         check_reachable(uri)
 
@@ -207,7 +205,7 @@ def check_reachable(uri: str) -> None:
     try:
         port = parts.port or {"http": 80, "https": 443, "mysql": 3306}.get(kind, 5432)
     except ValueError as error:
-        raise TrackingError(f"tracking.uri={masked(uri)}: {error}") from error
+        raise TrackingError(f"tracking.uri={mask_password(uri)}: {error}") from error
     if not parts.hostname:
         raise TrackingError(
             f"tracking.uri={uri}: must be a database, such as sqlite:///mlflow.db, or a server, "
@@ -253,9 +251,9 @@ def reading(uri: str | None, project: Path) -> Iterator[MlflowClient]:
         with explained(uri):
             yield connect(uri)
     except TrackingError as error:
-        reason = str(error).partition("\n")[0].removeprefix(f"tracking.uri={masked(uri)}: ")
+        reason = str(error).partition("\n")[0].removeprefix(f"tracking.uri={mask_password(uri)}: ")
         raise TrackingError(
-            f"{masked(uri)}: {reason}\n"
+            f"{mask_password(uri)}: {reason}\n"
             "Set --uri or MLFLOW_TRACKING_URI to the database or the server that has the runs"
         ) from error
 

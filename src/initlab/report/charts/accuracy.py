@@ -14,7 +14,8 @@ from initlab.report.charts.layout import Chart, line_handles, panel_grid
 from initlab.report.charts.scales import SHARES, label_steps
 from initlab.report.charts.styles import DASHES, DIM, PALETTE, Style, colors
 from initlab.report.charts.words import SMALL, counted, sentences
-from initlab.report.comparison import Comparison, Setting, Spread, short
+from initlab.report.comparison import Comparison, Setting, Spread
+from initlab.report.formatting import format_value
 from initlab.tracking.runs import Run
 
 FEW, MANY = 4, len(PALETTE)  # values of one key at the most, and more than these of the other
@@ -44,7 +45,7 @@ def accuracy_panels(comparison: Comparison) -> Chart | None:
     styles = {value: Style(color, dashes) for value, color, dashes in zip(few, PALETTE, DASHES)}
     handles = line_handles((assignment(keys[1], value), style) for value, style in styles.items())
     title = f"{TITLES[metric]} by {keys[0]}"
-    heads = [(short(value) or "none", ()) for value in shown]
+    heads = [(format_value(value) or "none", ()) for value in shown]
     figure, panels = panel_grid(title, heads, (4, HEIGHT), AXES, handles)
     last = label_panels(panels[0], comparison.runs, {metric})
     drawn = [
