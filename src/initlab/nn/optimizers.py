@@ -296,7 +296,7 @@ class NAdam(Adam):
 
 @dataclass
 class Lion(Optimizer):
-    """Chen et al. 2023, algorithm 2: every parameter moves by lr, whatever its gradient's size.
+    """Chen et al. 2023, algorithm 2: each parameter moves by lr, regardless of its gradient.
 
     c = beta1 · m + (1 - beta1) · g
     w ← w - lr · (sign(c) + weight_decay · w)

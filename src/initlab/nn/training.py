@@ -64,7 +64,7 @@ class Training:
         checks.at_least("weight_decay", self.weight_decay, 0)
         for step in self.snapshots or []:
             if not 0 <= step <= self.steps:
-                raise ValueError(f"snapshots must lie within steps 0 to {self.steps}; got {step}")
+                raise ValueError(f"snapshots must be within steps 0 to {self.steps}; got {step}")
 
     def eval_steps(self, examples: int) -> set[int]:
         """Return the steps at which to evaluate, given the number of examples in an evaluation."""
@@ -121,7 +121,7 @@ class Step:
     """What happened at one step.
 
     loss        of the batch; None at the last step
-    evaluation  None at steps without one; likewise the snapshot
+    evaluation  None at steps without one; the same for snapshot
     lr          learning rate of the update; None if it is the same as before
     point       (x, y), for a function of two variables
     """

@@ -83,7 +83,7 @@ class Context:
     weight_decay: float = 0.0
 
     def recommended_init(self, depth: int) -> str | None:
-        """Return the init to use for this activation and so many hidden layers, if there is one."""
+        """Return the init for this activation and number of hidden layers, if any works."""
         if depth > MAX_DEPTH.get(self.activation, depth):
             return None
         return RECOMMENDED_INITS.get(self.activation)
