@@ -1,11 +1,11 @@
-"""What a run takes beside its training: looking at the network, and recording, on MNIST.
+"""The overhead of a run on MNIST: evaluations and snapshots, and recording.
 
     python benchmarks/overhead.py [--rounds 9]
 
-A run goes from its config to its last file; start-up is left out. `fit` is its training alone, and
-once more with nothing looked at: no evaluation, no snapshot, not even at the ends. What looking
-costs is the difference of those two, round by round. What recording costs is that between a run
-with a store, a new SQLite database, and one without, ten times as long and half as often.
+A run is timed from its config to its last file, without start-up. `fit` is the training alone, with
+and without evaluations and snapshots (even those of the first and last step); their cost is the
+difference of the two, round by round. The cost of recording is the difference between a run with a
+store, a new SQLite database, and one without; these are ten times as long and run half as often.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ LONG = ["data=mnist", "train.steps=10000"]
 
 
 class Blind(Training):
-    """Training that nobody looks at."""
+    """Training without evaluations and snapshots."""
 
     def eval_steps(self, examples: int) -> set[int]:
         return set()
@@ -50,7 +50,7 @@ class Blind(Training):
 
 
 def run(spec: RunSpec) -> float:
-    """Return the seconds of a run with all that is recorded of it."""
+    """Return the seconds of a run, including its recording."""
     start = perf_counter()
     with contextlib.redirect_stdout(io.StringIO()):
         train(spec)
@@ -68,13 +68,13 @@ def fit(spec: RunSpec) -> float:
 
 
 def blind(spec: RunSpec) -> RunSpec:
-    """Return the same run with nothing looked at."""
+    """Return the same run without evaluations and snapshots."""
     train = Blind(**vars(spec.config.train))
     return replace(spec, config=replace(spec.config, train=train))
 
 
-def looking(settings: list[str], rounds: int) -> Iterator[Race]:
-    """Yield a run with and without the cost of looking, and its training likewise."""
+def evaluation_races(settings: list[str], rounds: int) -> Iterator[Race]:
+    """Yield a run with and without evaluations and snapshots, and its training likewise."""
     with spec_of(settings) as spec:
         contenders = {
             "a run": lambda: run(spec),
@@ -84,17 +84,20 @@ def looking(settings: list[str], rounds: int) -> Iterator[Race]:
         interleaved(contenders, 1)  # opens the database and the fonts
         times = interleaved(contenders, rounds)
     work = " ".join(settings)
-    whole, training, not_looking = times.values()
-    without = [all_ - (seen - unseen) for all_, seen, unseen in zip(whole, training, not_looking)]
+    whole, training, unobserved = times.values()
+    without = [all_ - (seen - unseen) for all_, seen, unseen in zip(whole, training, unobserved)]
     yield Race(
         f"a run: {work}",
-        {"initlab": whole, "without looking": without},
-        aims={"without looking": 0.90},
+        {"initlab": whole, "without evaluations, snapshots": without},
+        aims={"without evaluations, snapshots": 0.90},
     )
-    yield Race(f"its training: {work}", {"initlab": training, "without looking": not_looking})
+    yield Race(
+        f"its training: {work}",
+        {"initlab": training, "without evaluations, snapshots": unobserved},
+    )
 
 
-def recording(settings: list[str], rounds: int) -> Iterator[Race]:
+def recording_races(settings: list[str], rounds: int) -> Iterator[Race]:
     """Yield a run with a store and without one."""
     with spec_of(settings) as spec:
         config = spec.config
@@ -113,7 +116,7 @@ def recording(settings: list[str], rounds: int) -> Iterator[Race]:
 
 @contextlib.contextmanager
 def spec_of(settings: list[str]) -> Iterator[RunSpec]:
-    """Compose a run whose store, a new SQLite database, and folder are gone afterwards."""
+    """Compose a run with a temporary folder and store, a new SQLite database."""
     with tempfile.TemporaryDirectory() as scratch:
         store = f"tracking.uri=sqlite:///{scratch}/mlflow.db"
         composed = compose("config", [*settings, store], return_hydra_config=True)
@@ -129,7 +132,7 @@ def main() -> None:
     rounds = arguments.rounds
     register()
     with initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
-        races = chain(looking(SHORT, rounds), recording(LONG, max(rounds // 2, 1)))
+        races = chain(evaluation_races(SHORT, rounds), recording_races(LONG, max(rounds // 2, 1)))
         publish("overhead", races, **vars(arguments))
 
 

@@ -1,4 +1,4 @@
-"""Write what was measured into docs/performance.md, and draw it: docs/performance.png.
+"""Write the results into docs/performance.md and draw docs/performance.png.
 
     python benchmarks/page.py
 
@@ -7,7 +7,7 @@ The page names benchmarks in comments of this form:
     <!-- races: step_time -->
     <!-- end -->
 
-What stands between the two lines is made here, from benchmarks/results; all else on the page is
+This script fills in the part between the two lines from benchmarks/results; the rest of the page is
 written by hand.
 """
 
@@ -21,7 +21,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from rounds import RESULTS, Race, spoken
+from rounds import RESULTS, Race, format_time
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
@@ -42,28 +42,28 @@ DRAWN = ["floor", "initlab", "JAX", "PyTorch", "scikit-learn", "plain NumPy"]
 
 def read(name: str) -> tuple[list[Race], dict[str, Any]]:
     """Return the races of a benchmark, and the machine that they were run on."""
-    found = json.loads((RESULTS / f"{name}.json").read_text())
+    results = json.loads((RESULTS / f"{name}.json").read_text())
     races = [
         Race(**{key: value for key, value in race.items() if key != "ratios"})
-        for race in found["races"]
+        for race in results["races"]
     ]
-    return races, found["machine"]
+    return races, results["machine"]
 
 
 def tables(name: str) -> str:
-    """Return the races of a benchmark in Markdown, and what they were run on."""
+    """Return the races of a benchmark and the machine in Markdown."""
     races, machine = read(name)
     lines: list[str] = []
     for names, group in groupby(races, key=lambda race: (race.own, *race.times)):
         own, *others = dict.fromkeys(names)
-        lines += [f"| | {own} | {' | '.join(f'{other}, × that' for other in others)} |"]
+        lines += [f"| | {own} | {' | '.join(f'{other} (ratio)' for other in others)} |"]
         lines += [f"|---|--:|{'--:|' * len(others)}"]
         for race in group:
-            cells = [spoken(race.times[own])]
+            cells = [format_time(race.times[own])]
             cells += [cell(race, other) for other in others]
             lines.append(f"| {race.work} | {' | '.join(cells)} |")
             for note, values in race.notes.items():
-                numbers = [rounded(values.get(one)) for one in (own, *others)]
+                numbers = [format_median(values.get(one)) for one in (own, *others)]
                 lines.append(f"| {note.replace('_', ' ')} | {' | '.join(numbers)} |")
         lines.append("")
     counts = {len(race.times[race.own]) for race in races}
@@ -77,20 +77,20 @@ def tables(name: str) -> str:
 
 
 def cell(race: Race, name: str) -> str:
-    """Return the ratio of a contender, and whether it is what was aimed at."""
+    """Return the ratio of a contender, and its aim if it has one."""
     words = str(race.ratio(name))
     if name in race.aims:
         words += f"<br>aim ≥ {race.aims[name]:.2f}{': **missed**' * race.missed(name)}"
     return words
 
 
-def rounded(values: Any) -> str:
-    """Return a number, or the median of many, with a few digits; "" of none."""
+def format_median(values: Any) -> str:
+    """Return a number, or the median of several, with three digits; "" for None."""
     return "" if values is None else f"{float(f'{np.median(values):.3g}'):,.0f}"
 
 
 def panel(axes: Axes, race: Race, title: str) -> None:
-    """Draw the ratios of a race as bars, the longest at the bottom."""
+    """Draw the ratios of a race as bars, in the order of `DRAWN`."""
     ratios = [1.0 if name == race.own else race.ratio(name).median for name in DRAWN]
     places = range(len(DRAWN), 0, -1)
     colors = [BLUE if name == race.own else GREY for name in DRAWN]
@@ -106,7 +106,7 @@ def panel(axes: Axes, race: Race, title: str) -> None:
 
 
 def chart(races: Sequence[Race]) -> Figure:
-    """Draw the time of a step, that of initlab being 1: a column a network, a row an optimizer."""
+    """Draw the time of a step relative to initlab: a column per network, a row per optimizer."""
     figure = Figure((WIDTH, HEIGHT), dpi=DPI, layout="constrained")
     columns = len(races) // 2
     panels = figure.subplots(2, columns)
@@ -116,13 +116,13 @@ def chart(races: Sequence[Race]) -> Figure:
         panel(axes, race, f"{network}\n{rest}")
         labels = DRAWN if number < 2 else [""] * len(DRAWN)
         axes.set_yticks(range(len(DRAWN), 0, -1), labels)
-    words = "time of a training step on one core, in units of initlab's (shorter is faster)"
-    figure.suptitle(words, fontsize=8.5, color=INK)
+    title = "time of a training step on one core, relative to initlab (shorter is faster)"
+    figure.suptitle(title, fontsize=8.5, color=INK)
     return figure
 
 
 def main() -> None:
-    """Write the page and the picture."""
+    """Write the page and the figure."""
     page = PAGE.read_text()
     PAGE.write_text(BLOCK.sub(lambda found: f"{found[1]}{tables(found[2])}\n{found[3]}", page))
     chart(read("step_time")[0]).savefig(PAGE.with_suffix(".png"))

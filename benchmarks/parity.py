@@ -1,10 +1,10 @@
-"""Whether the numerics agree with PyTorch's: the largest difference for each part, in float64.
+"""Compare the numerics with PyTorch's: the largest difference for each part, in float64.
 
     make parity, or: pip install -e '.[bench]' && python benchmarks/parity.py
 
-Deterministic parts must agree to rounding. Laws of random numbers cannot agree draw by draw: there
-the difference is that of two samples, and the limit what chance allows at four standard errors.
-The exit status is 1 if any part differs by more than its limit, or has no row here.
+Deterministic parts must agree to rounding. Random weights cannot agree value by value: there the
+difference is that between two samples, and the limit is four standard errors. The exit status is 1
+if any part differs by more than its limit, or has no row here.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ torch.set_default_dtype(torch.float64)
 
 
 class Row(NamedTuple):
-    """One comparison; `difference` None where PyTorch has nothing to compare with."""
+    """One comparison; `difference` is None if PyTorch has no equivalent."""
 
     group: str
     option: str
@@ -111,7 +111,7 @@ def optimizer_rows() -> Iterator[Row]:
 
 
 def schedule_rows() -> Iterator[Row]:
-    """The rate of fifty steps."""
+    """The learning rates of fifty steps."""
     names = torch.optim.lr_scheduler
 
     def warmup_cosine(optimizer: torch.optim.Optimizer) -> object:
@@ -159,7 +159,7 @@ ACTIVATIONS = {
         ("gelu tanh", activations.Gelu("tanh"), lambda z: F.gelu(z, approximate="tanh")),
     ],
     "silu": [("silu", activations.Silu(), F.silu)],
-    "softplus": [  # PyTorch's threshold, from which on it takes z itself, is put out of reach
+    "softplus": [  # with PyTorch's threshold, above which it returns z itself, out of reach
         ("softplus", activations.Softplus(), lambda z: F.softplus(z, 1.0, 1e9)),
         ("softplus 3", activations.Softplus(3.0), lambda z: F.softplus(z, 3.0, 1e9)),
     ],
@@ -169,7 +169,7 @@ ACTIVATIONS = {
 
 
 def activation_rows() -> Iterator[Row]:
-    """Value and derivative at 4,001 places, zero and far ends among them."""
+    """Value and derivative at 4,001 points, including zero and extreme values."""
     z = np.concatenate([np.linspace(-10, 10, 3999), [-200.0, 200.0]])
     for option in options("activation"):
         for name, ours, theirs in ACTIVATIONS[option]:
@@ -183,14 +183,14 @@ def activation_rows() -> Iterator[Row]:
 
 
 def draw(make: str, shape: tuple[int, int], **settings: object) -> np.ndarray:
-    """Draw W (fan_in, fan_out) with a function of torch.nn.init, whose weights lie transposed."""
+    """Draw W (fan_in, fan_out) with a function of torch.nn.init, whose weights are transposed."""
     weight = torch.empty(shape[::-1])
     getattr(torch.nn.init, make)(weight, **settings)
     return weight.numpy().T
 
 
 def trunc(shape: tuple[int, int], std: float) -> np.ndarray:
-    """PyTorch's bounds are absolute, and its std is that before the cut."""
+    """Draw with PyTorch's absolute bounds and its std, which is that before truncation."""
     std /= 0.87962566103423978
     return draw("trunc_normal_", shape, std=std, a=-2 * std, b=2 * std)
 
@@ -223,7 +223,7 @@ INITS = {
 
 
 def law_gap(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
-    """Return the Kolmogorov-Smirnov distance of two samples, and what chance allows.
+    """Return the Kolmogorov-Smirnov distance between two samples, and its limit.
 
     Its scale is √((n + m) / nm); four times that happens by chance once in 10¹³.
     """
@@ -232,11 +232,11 @@ def law_gap(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
 
 
 def sparse_rows(ours: initializers.Initializer) -> Iterator[Row]:
-    """PyTorch sets a share of every column to zero; where the rest is drawn must agree."""
+    """PyTorch zeroes a fraction of each column; the distribution of the rest must agree."""
     shape = SHAPES[0]
     w = ours(np.random.default_rng(0), *shape)
     nonzeros = int(np.count_nonzero(w[:, 0]))
-    # Its columns are those of a weight (fan_out, fan_in), so ours are given as they lie.
+    # Its columns are those of a weight (fan_out, fan_in), so the shape is not transposed.
     weight = torch.empty(shape)
     torch.nn.init.sparse_(weight, sparsity=1 - nonzeros / shape[0], std=1.0)
     theirs = weight.numpy()

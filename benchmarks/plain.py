@@ -2,10 +2,10 @@
 
     python benchmarks/plain.py <tracking uri> [trials]
 
-What most people write first, to be measured beside initlab: the data, the network, the grid, the
-steps, the curves and the pictures of `benchmarks/sweep.py`. The network is in the style of Saitoh
-2016, *Deep Learning from Scratch*, chapters 5 and 6: float64, one-hot labels, dictionaries of
-parameters, no buffers. The book goes forward a second time for the loss; this goes once.
+What most people write first, for comparison with initlab: the same data, network, grid, steps,
+curves and pictures as `benchmarks/sweep.py`. The network is in the style of Saitoh 2016, *Deep
+Learning from Scratch*, chapters 5 and 6: float64, one-hot labels, dictionaries of parameters, no
+buffers. The book runs a second forward pass for the loss; this script does not.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SEEDS = [0, 1, 2, 3]
 
 
 class Network:
-    """Dense layers with ReLU between them, and an optimiser."""
+    """Dense layers with ReLU in between, and an optimiser."""
 
     def __init__(self, weights, optimizer, lr):
         self.layers = len(weights)
@@ -113,7 +113,7 @@ def draw(folder, network, losses):
 
 
 def trial(data, init, optimizer, seed):
-    """Train once, logging as one goes."""
+    """Run one training and log it step by step."""
     import mlflow
 
     x_train, t_train, x_test, t_test = data
@@ -138,12 +138,12 @@ def trial(data, init, optimizer, seed):
 
 
 def main():
-    """Run the grid, or so many of its trials; print the seconds that they took without start-up."""
+    """Run the grid, or its first trials; print the seconds that they took without start-up."""
     import matplotlib
     import mlflow
 
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
-    from initlab.config import load_option  # where the data lie is initlab's to know
+    from initlab.config import load_option  # initlab knows where the data are
 
     matplotlib.use("Agg")
     mlflow.set_tracking_uri(sys.argv[1])

@@ -1,7 +1,7 @@
-"""Side by side: contenders that take turns, the medians of their ratios, and where those are kept.
+"""Benchmarks side by side: contenders take turns, and the medians of their ratios are saved.
 
-Whatever disturbs a machine disturbs all contenders of a round, so that ratios within a round, and
-their median over rounds, say more than any time does.
+A disturbance of the machine affects all contenders of a round, so the ratios within a round, and
+their median over rounds, are more reliable than times.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-# Each library is to choose the kernels that are best on this processor, so this comes before NumPy.
-# And processes that are started are not to compile every module of every library anew.
+# Before NumPy is imported: each library should choose the best kernels for this processor, and
+# child processes should not compile every module of every library again.
 for name in (
     "OPENBLAS_CORETYPE",
     "OPENBLAS_L2_SIZE",
@@ -40,7 +40,7 @@ SCALES = [("h", 3600.0), ("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)]
 
 @dataclass(frozen=True)
 class Ratio:
-    """The time of a contender in units of that of another: the median of rounds, and quartiles."""
+    """The time of a contender relative to another: the median over rounds, and the quartiles."""
 
     median: float
     low: float
@@ -52,13 +52,13 @@ class Ratio:
 
 @dataclass
 class Race:
-    """What was measured of one piece of work.
+    """The measurements of one task.
 
-    work   what all contenders do
-    times  name → seconds, one a round, the same rounds for all
-    own    the contender that the others are measured by
-    aims   name → what its time should be at least, in units of that of `own`
-    notes  anything else that was measured, by name
+    work   the task, the same for all contenders
+    times  name → seconds, one for each round
+    own    the contender that the others are compared to
+    aims   name → the least ratio of its time to that of `own`
+    notes  other measurements, by name
     """
 
     work: str
@@ -68,28 +68,28 @@ class Race:
     notes: dict[str, Any] = field(default_factory=dict)
 
     def ratio(self, name: str) -> Ratio:
-        """Return the time of a contender in units of that of `own`."""
+        """Return the time of a contender relative to `own`."""
         low, median, high = np.percentile(
             np.array(self.times[name]) / np.array(self.times[self.own]), [25, 50, 75]
         )
         return Ratio(float(median), float(low), float(high))
 
     def missed(self, name: str) -> bool:
-        """Return whether a contender took less time than was aimed at."""
+        """Return whether the ratio of a contender is below its aim."""
         return name in self.aims and self.ratio(name).median < self.aims[name]
 
     def table(self) -> Table:
-        """Return what a person reads of it."""
+        """Return the table for the terminal."""
         table = Table(title=self.work, title_justify="left", box=None, pad_edge=False)
         table.add_column("", min_width=14)
         table.add_column("median", justify="right")
-        table.add_column(f"in units of {self.own} (quartiles)", justify="right")
+        table.add_column(f"relative to {self.own} (quartiles)", justify="right")
         table.add_column("aim", justify="right")
         for name, times in self.times.items():
             aim = self.aims.get(name)
             table.add_row(
                 name,
-                spoken(times),
+                format_time(times),
                 "" if name == self.own else str(self.ratio(name)),
                 "" if aim is None else f"≥ {aim:.2f}{' missed' * self.missed(name)}",
             )
@@ -99,7 +99,7 @@ class Race:
 def interleaved(
     contenders: Mapping[str, Callable[[], float]], rounds: int
 ) -> dict[str, list[float]]:
-    """Let each contender measure itself once a round, in turn; return the seconds of each."""
+    """Run each contender once per round, in turn; return the seconds of each."""
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, measure in contenders.items():
@@ -108,21 +108,21 @@ def interleaved(
 
 
 def process(*arguments: str | Path) -> float:
-    """Return the seconds of a Python process from its start to its end."""
+    """Run a Python process; return its seconds from start to end."""
     start = perf_counter()
     subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
     return perf_counter() - start
 
 
-def spoken(times: list[float]) -> str:
-    """Return the median of times with three digits and a unit."""
+def format_time(times: list[float]) -> str:
+    """Return the median time with three digits and a unit."""
     seconds = float(np.median(times))
     unit, size = next((one for one in SCALES if seconds >= one[1]), SCALES[-1])
     return f"{seconds / size:.3g} {unit}"
 
 
 def machine() -> dict[str, Any]:
-    """Return what the figures hang on: processor, cores, and the versions that did the work."""
+    """Return what the figures depend on: processor, cores and versions."""
     libraries = {"numpy": version("numpy"), "mlflow": version("mlflow")}
     kernels = [one.get("architecture") for one in threadpool_info() if one["user_api"] == "blas"]
     return {
@@ -137,7 +137,7 @@ def machine() -> dict[str, Any]:
 
 
 def processor() -> str:
-    """Return the name of the processor, as the system has it."""
+    """Return the name of the processor."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
@@ -145,14 +145,14 @@ def processor() -> str:
 
 
 def publish(name: str, races: Iterator[Race], **settings: Any) -> None:
-    """Print races as they end; keep them in results/name.json."""
-    kept = []
+    """Print races as they end; save them in results/name.json."""
+    saved = []
     for race in races:
         Console(highlight=False).print(race.table(), "")
         ratios = {other: asdict(race.ratio(other)) for other in race.times if other != race.own}
-        kept.append(asdict(race) | {"ratios": ratios})
+        saved.append(asdict(race) | {"ratios": ratios})
     RESULTS.mkdir(exist_ok=True)
-    found = {"benchmark": name, "machine": machine(), "settings": settings, "races": kept}
+    results = {"benchmark": name, "machine": machine(), "settings": settings, "races": saved}
     file = RESULTS / f"{name}.json"
-    file.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
-    print(f"kept in benchmarks/results/{file.name}")
+    file.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+    print(f"saved in benchmarks/results/{file.name}")

@@ -1,14 +1,14 @@
-"""What a trial costs as its store grows to 2,000 trials of 1,000 losses, on SQLite and PostgreSQL.
+"""The cost of a trial in stores of up to 2,000 trials of 1,000 losses, on SQLite and PostgreSQL.
 
     python benchmarks/scale.py [--trials 2000] [--losses 1000] [--rounds 15]
 
-A sweep of 25 trials is run by the real command, and its rows are copied in the database, under
-other ids, fingerprints and times, until the store is as large as it is to be. Trials and sweeps are
-then measured in stores of all sizes in turn, in this process, by what a sweep itself calls. A trial
-is counted from its config to its closed run, less the time that its steps alone take. At the end
-whole sweeps run in processes of their own, for their memory.
+The real command runs a sweep of 25 trials, whose rows are copied in the database, with other ids,
+fingerprints and times, until the store has the size wanted. Then trials and sweeps are measured in
+stores of all sizes in turn, in this process, with the functions that a sweep calls. A trial is
+timed from its config to its closed run, minus the time of its steps alone. At the end whole sweeps
+run as separate processes, to measure their memory.
 
-PostgreSQL is a server of its own in a temporary folder; it is left out where it is not installed.
+PostgreSQL runs as a temporary server; it is left out if it is not installed.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ from initlab.tracking.store import open_store
 GRID = ["init=xavier,he,std001,lecun,orthogonal", "seed=0,1,2,3,4"]
 GRID_TRIALS = 25
 LEAST_SWEEPS = 4  # in a store
-FEW_TRIALS = 4  # of the sweeps in processes of their own
-SIZES = (0.05, 0.25, 0.5, 1.0)  # of the stores, as shares of the largest
+FEW_TRIALS = 4  # in a sweep that runs as a separate process
+SIZES = (0.05, 0.25, 0.5, 1.0)  # of the stores, relative to the largest
 TINY = ["model=mlp_small", "model.hidden=[10]", "train.batch_size=10"]
-MOST = 1.2  # times the cost of a trial in the smallest store, that of one in the largest
+MOST = 1.2  # cost of a trial in the largest store over that in the smallest
 COPIED = ("runs", "params", "tags", "metrics", "latest_metrics")
 TIMES = {"start_time", "end_time", "timestamp"}
 CONNECT_SECONDS = 30.0
@@ -71,7 +71,7 @@ MILLIONS = 1e6
 
 
 class Backend(ABC):
-    """Where stores are kept that differ in size alone."""
+    """A kind of database, for stores that differ only in size."""
 
     name: str
 
@@ -84,15 +84,15 @@ class Backend(ABC):
 
     @abstractmethod
     def copy(self, name: str, other: str) -> None:
-        """Make a database that is the same as another."""
+        """Copy a database."""
 
     @abstractmethod
     def size(self, name: str) -> int:
-        """Return the bytes of a database."""
+        """Return the size of a database in bytes."""
 
     @abstractmethod
     def settle(self, name: str) -> None:
-        """Do what the database itself would have done by now, had it grown slowly."""
+        """Run the maintenance that the database would have done if it had grown slowly."""
 
 
 class Sqlite(Backend):
@@ -101,7 +101,7 @@ class Sqlite(Backend):
     name = "SQLite"
 
     def file(self, name: str) -> Path:
-        """Return the file of a database, in a folder of its own, for that is what is locked."""
+        """Return the file of a database; each has its own folder, because folders are locked."""
         return self.folder / name / "mlflow.db"
 
     def uri(self, name: str) -> str:
@@ -119,7 +119,7 @@ class Sqlite(Backend):
 
 
 class Postgresql(Backend):
-    """A server of our own; use it with `with`."""
+    """A temporary server; use it with `with`."""
 
     name = "PostgreSQL"
 
@@ -131,7 +131,7 @@ class Postgresql(Backend):
 
     @staticmethod
     def programs() -> Path | None:
-        """Return the folder of the server that is installed, None if there is none."""
+        """Return the folder of the installed server, None if there is none."""
         if installed := shutil.which("postgres"):
             return Path(installed).resolve().parent
         folders = Path("/usr/lib/postgresql").glob("*/bin")  # where Debian has it
@@ -139,7 +139,7 @@ class Postgresql(Backend):
 
     @classmethod
     def missing(cls) -> str:
-        """Return what is not installed that is needed, "" if all is."""
+        """Return a missing package, "" if nothing is missing."""
         if cls.programs() is None:
             return "postgresql"
         return "" if find_spec("psycopg") else "psycopg"
@@ -147,7 +147,7 @@ class Postgresql(Backend):
     def __enter__(self) -> Postgresql:
         programs, data = self.programs(), self.folder / "data"
         assert programs is not None
-        # It refuses to run as root, and Debian's package comes with a user for it.
+        # The server refuses to run as root; Debian's package creates a user for it.
         user = {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
         if user:
             shutil.chown(self.folder, **user)
@@ -170,7 +170,7 @@ class Postgresql(Backend):
                 time.sleep(0.1)
 
     def __exit__(self, *error: object) -> None:
-        self.server.send_signal(signal.SIGINT)  # upon SIGTERM it would wait for us to disconnect
+        self.server.send_signal(signal.SIGINT)  # on SIGTERM it waits for clients to disconnect
         try:
             self.server.wait(CONNECT_SECONDS)
         except subprocess.TimeoutExpired:
@@ -212,15 +212,15 @@ class Source:
             self.sweep = str(connection.scalar(marked))
             times = sqlalchemy.select(runs.c.start_time, runs.c.end_time)
             spans = connection.execute(times).all()
-        # As if the copies had been run one after the other, the last just before this.
+        # The copies look as if they had run one after the other, the last just before this.
         self.length = max(end for _, end in spans) - min(start for start, _ in spans)
 
-    def named(self, number: int) -> str:
-        """Return the id of a copy."""
+    def copy_id(self, number: int) -> str:
+        """Return the sweep id of a copy."""
         return f"{self.sweep}-copy-{number}"
 
     def copy(self, numbers: range, total: int) -> None:
-        """Make the copies of these numbers, of `total` in all."""
+        """Make the copies with these numbers, out of `total`."""
         table = self.tables.tables
         copies = sqlalchemy.Table(
             "copies", sqlalchemy.MetaData(),
@@ -259,15 +259,15 @@ class Source:
         return table.insert().from_select(table.c.keys(), rows.order_by(copies.c.number))
 
     def copy_views(self, connection: sqlalchemy.Connection, numbers: range) -> None:
-        """Give each copy its view of the chart page, which is a tag of the experiment."""
+        """Copy the view of the chart page, a tag of the experiment, for each copy."""
         tags = self.tables.tables["experiment_tags"]
         own = tags.c.key == views.TAG + views.view_key(self.sweep)
         view = connection.execute(sqlalchemy.select(tags).where(own)).mappings().one()
         rows = [
             {
                 "experiment_id": view["experiment_id"],
-                "key": views.TAG + views.view_key(self.named(number)),
-                "value": view["value"].replace(self.sweep, self.named(number)),
+                "key": views.TAG + views.view_key(self.copy_id(number)),
+                "value": view["value"].replace(self.sweep, self.copy_id(number)),
             }
             for number in numbers
         ]
@@ -276,31 +276,31 @@ class Source:
 
 @dataclass
 class Child:
-    """A command in a process of its own: what it took, and the most memory that it had."""
+    """A command that ran as a separate process: its time and its peak memory."""
 
     seconds: float
     mib: float
 
 
 def command(folder: Path, *arguments: str) -> Child:
-    """Run `python src/train.py`; raises `RuntimeError` with what it says if it fails."""
+    """Run `python src/train.py`; raises `RuntimeError` with its output if it fails."""
     start = perf_counter()
-    with tempfile.TemporaryFile("w+") as said:
+    with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(
             [sys.executable, SRC / "train.py", *arguments],
-            cwd=folder, stdout=said, stderr=subprocess.STDOUT,
+            cwd=folder, stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
-            said.seek(0)
-            raise RuntimeError(said.read())
+            output.seek(0)
+            raise RuntimeError(output.read())
     unit = 1 if sys.platform == "darwin" else 1024
     return Child(perf_counter() - start, used.ru_maxrss * unit / 2**20)
 
 
 class Site:
-    """A store of some size, and what a sweep asks of it; each answers how many seconds it took."""
+    """A store of some size, and the operations of a sweep on it, which return their seconds."""
 
     def __init__(self, uri: str, source: Source, settings: list[str], folder: Path) -> None:
         self.uri = uri
@@ -321,7 +321,7 @@ class Site:
         return check("", [*self.fixed, *settings], self.compose)
 
     def trial(self, *settings: str) -> float:
-        """Check, look up and run a trial; the time that its steps alone take is taken off."""
+        """Check, look up and run a trial; return its seconds minus those of its steps alone."""
         self.trials += 1
         start = perf_counter()
         trial = self.checked(f"seed={1000 + self.trials}", *settings)
@@ -337,11 +337,11 @@ class Site:
         return whole - (perf_counter() - start)
 
     def without_pictures(self) -> float:
-        """Do the same with a trial of which no pictures are made."""
+        """Do the same with a trial without pictures."""
         return self.trial("tracking.pictures=false")
 
     def begin(self) -> float:
-        """Open the store, look the trials of a grid up, and claim a folder."""
+        """Open the store, look up the trials of a grid, and claim a folder."""
         start = perf_counter()
         store = sweep.open_for(self.new[0].config)
         assert all(trial.state == State.NEW for trial in look_up(self.new, store))
@@ -350,7 +350,7 @@ class Site:
 
     def read(self) -> float:
         """Read the runs of a sweep."""
-        folder = self.folder / self.source.named(0)
+        folder = self.folder / self.source.copy_id(0)
         start = perf_counter()
         _, runs, _ = sweep.read_sweep(self.new[0].config, folder, [], "")
         assert len(runs) == GRID_TRIALS
@@ -358,8 +358,8 @@ class Site:
 
     def end(self) -> float:
         """Read the runs of a sweep, and summarize them."""
-        # All stores have these; a sweep that is summarized again has one more run to be read.
-        folder = self.folder / self.source.named(self.sweeps % (LEAST_SWEEPS - 1))
+        # All stores have these sweeps; summarizing one again would read one more run.
+        folder = self.folder / self.source.copy_id(self.sweeps % (LEAST_SWEEPS - 1))
         folder.mkdir(exist_ok=True)
         self.sweeps += 1
         start = perf_counter()
@@ -368,10 +368,10 @@ class Site:
         return perf_counter() - start
 
     def compare(self) -> float:
-        """Do what `python src/compare.py` does for a sweep."""
+        """Compare the runs of a sweep, as `python src/compare.py` does."""
         folder = self.folder / "compared"
         start = perf_counter()
-        arguments = [self.source.named(0), "--uri", self.uri, "--output", str(folder)]
+        arguments = [self.source.copy_id(0), "--uri", self.uri, "--output", str(folder)]
         assert compare.run(arguments) == 0
         return perf_counter() - start
 
@@ -386,7 +386,7 @@ class Site:
 
 
 def quietly(measure: Callable[[], float]) -> Callable[[], float]:
-    """Return a measure that prints nothing."""
+    """Return the same function without its output."""
 
     def quiet() -> float:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
@@ -396,7 +396,7 @@ def quietly(measure: Callable[[], float]) -> Callable[[], float]:
 
 
 def grow(backend: Backend, sizes: list[int], settings: list[str]) -> Source:
-    """Make a store of each size; return the sweep that they are made of."""
+    """Create a store of each size; return the sweep that they are copies of."""
     print(f"{backend.name}: filling the stores", flush=True)
     growing = backend.uri("growing")
     place = [f"tracking.uri={growing}", f"hydra.sweep.dir={backend.folder / 'source'}"]
@@ -411,15 +411,15 @@ def grow(backend: Backend, sizes: list[int], settings: list[str]) -> Source:
 
 
 def races(backend: Backend, sizes: list[int], settings: list[str], rounds: int) -> Iterator[Race]:
-    """Yield what is measured on a backend."""
+    """Yield the races on a backend."""
     source = grow(backend, sizes, settings)
-    spoken = {size: f"{size:,} trials" for size in sizes}
-    own, least = spoken[sizes[-1]], spoken[sizes[0]]
+    names = {size: f"{size:,} trials" for size in sizes}
+    own, least = names[sizes[-1]], names[sizes[0]]
     sites = {}
     for size in sizes:
         folder = backend.folder / f"measured-{size}"
         folder.mkdir()
-        sites[spoken[size]] = Site(backend.uri(f"trials_{size}"), source, settings, folder)
+        sites[names[size]] = Site(backend.uri(f"trials_{size}"), source, settings, folder)
 
     def race(work: str, part: str, rounds: int, **more: Any) -> Race:
         measures = {name: quietly(getattr(site, part)) for name, site in sites.items()}
@@ -428,11 +428,13 @@ def races(backend: Backend, sizes: list[int], settings: list[str], rounds: int) 
         return Race(f"{backend.name}: {work}", interleaved(measures, rounds), own, **more)
 
     aims = {least: 1 / MOST}
-    yield race("a trial beside its training", "trial", rounds, aims=aims)
-    # Where little but waiting for the disk is left, rounds differ more from each other.
+    yield race("a trial without its training", "trial", rounds, aims=aims)
+    # This mostly waits for the disk, so the rounds vary more.
     yield race("the same without pictures", "without_pictures", 2 * rounds, aims=aims)
     few = max(rounds // 5, 1)
-    yield race(f"opening, looking {GRID_TRIALS} trials up, claiming", "begin", rounds)
+    yield race(
+        f"opening a store, looking up {GRID_TRIALS} trials, claiming a folder", "begin", rounds
+    )
     yield race(f"reading the {GRID_TRIALS} runs of a sweep", "read", rounds)
     yield race(f"reading and summarizing {GRID_TRIALS} runs", "end", few)
     yield race(f"compare.py over {GRID_TRIALS} runs", "compare", few)
@@ -440,9 +442,9 @@ def races(backend: Backend, sizes: list[int], settings: list[str], rounds: int) 
     ends = {name: sites[name] for name in (least, own)}
     times = interleaved({name: site.whole for name, site in ends.items()}, few)
     memory = {name: max(child.mib for child in site.children) for name, site in ends.items()}
-    sizes_mb = {spoken[size]: backend.size(f"trials_{size}") / MILLIONS for size in sizes}
+    sizes_mb = {names[size]: backend.size(f"trials_{size}") / MILLIONS for size in sizes}
     notes = {"most_memory_mib": memory, "database_mb": sizes_mb}
-    work = f"a sweep of {FEW_TRIALS} trials in a process of its own"
+    work = f"a sweep of {FEW_TRIALS} trials as a separate process"
     yield Race(f"{backend.name}: {work}", times, own, notes=notes)
     for name, size in sizes_mb.items():
         most = f", memory of that sweep {memory[name]:.0f} MiB" if name in memory else ""
@@ -450,22 +452,22 @@ def races(backend: Backend, sizes: list[int], settings: list[str], rounds: int) 
     print(flush=True)
 
 
-def everything(arguments: argparse.Namespace) -> Iterator[Race]:
-    """Yield what is measured on all backends that there are."""
+def all_races(arguments: argparse.Namespace) -> Iterator[Race]:
+    """Yield the races on all backends that are installed."""
     wholes = [round(share * arguments.trials / GRID_TRIALS) for share in SIZES]
     sizes = sorted({GRID_TRIALS * max(whole, LEAST_SWEEPS) for whole in wholes})
     settings = [*TINY, f"train.steps={arguments.losses}"]
     with tempfile.TemporaryDirectory() as scratch:
         yield from races(Sqlite(Path(scratch)), sizes, settings, arguments.rounds)
     if missing := Postgresql.missing():
-        print(f"{missing} is not installed, so PostgreSQL is left out")
+        print(f"{missing} is not installed: PostgreSQL is left out")
         return
     with tempfile.TemporaryDirectory() as scratch, Postgresql(Path(scratch)) as backend:
         yield from races(backend, sizes, settings, arguments.rounds)
 
 
 def main() -> None:
-    """Measure it all."""
+    """Run all races."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--trials", type=int, default=2000)
     parser.add_argument("--losses", type=int, default=1000)
@@ -476,7 +478,7 @@ def main() -> None:
         initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"),
         threadpool_limits(1, user_api="blas"),
     ):
-        publish("scale", everything(arguments), **vars(arguments))
+        publish("scale", all_races(arguments), **vars(arguments))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""Start-up: `python src/train.py` for one step, beside what Hydra, MLflow and the store take alone.
+"""Start-up: `python src/train.py` for one step, compared to Hydra, MLflow and the store alone.
 
     python benchmarks/startup.py [--rounds 9] [setting=value ...]
 
-Every contender is a process of its own, timed from its start to its end. "imports and store" does
-`import hydra, mlflow`, opens the SQLite database that the runs go to and looks for the experiment
-in it: what every tracked run has to do, as a script would do it. "imports" leaves out the database.
-The others are the whole command, with its pictures and files: "no pictures" has
-tracking.pictures=false, "no store" tracking.enabled=false, and "new database" one to make as well.
+Every contender is a separate process, timed from start to end. "imports and store" does
+`import hydra, mlflow`, opens the SQLite database of the runs and looks up the experiment, which
+every tracked run has to do. "imports" does not open the database. The others are the whole command,
+with its pictures and files: "no pictures" has tracking.pictures=false, "no store" has
+tracking.enabled=false, and "new database" also creates the database.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rounds import Race, interleaved, process, publish
 PROJECT = Path(__file__).resolve().parents[1]
 TRAIN = str(PROJECT / "src" / "train.py")
 IMPORTS = "import hydra, mlflow"
-# `MlflowClient` alone opens nothing yet: the database is opened when it is first asked.
+# `MlflowClient` alone opens nothing: the first query opens the database.
 OPENING = """
 import sys, hydra, mlflow
 client = mlflow.MlflowClient(sys.argv[1])
@@ -32,7 +32,7 @@ AIMS = {"imports and store": 1 / 1.35}  # so initlab may take 1.35 times as long
 
 
 def contenders(settings: list[str], folder: Path) -> dict[str, Callable[[], float]]:
-    """Return what takes part, by name; each starts a process and says how long it took."""
+    """Return the contenders by name; each runs a process and returns its seconds."""
     numbers = count()
 
     def initlab(database: str, *changed: str) -> float:
@@ -50,7 +50,7 @@ def contenders(settings: list[str], folder: Path) -> dict[str, Callable[[], floa
 
 
 def races(rounds: int, settings: list[str]) -> Iterator[Race]:
-    """Yield the one race, after a round that does not count: it compiles, and makes the store."""
+    """Yield the race, after an uncounted round that compiles modules and creates the store."""
     with tempfile.TemporaryDirectory() as scratch:
         found = contenders(settings, Path(scratch))
         interleaved(found, 1)

@@ -1,11 +1,12 @@
-"""One training step: initlab's `fit` beside PyTorch, JAX, scikit-learn, plain NumPy and the floor.
+"""One training step: initlab compared to PyTorch, JAX, scikit-learn, plain NumPy and a lower bound.
 
     python benchmarks/step_time.py [--rounds 15] [--seconds 0.3]
 
-A step draws a batch, goes forward and backward, updates the parameters and hands out the loss. All
-contenders train the same network on the same data, in this process, on one core: block by block in
-turn, so that what disturbs the machine disturbs all of them. The floor is the matrix products of
-the step alone, into arrays made before. Each has its data in memory as is best for it.
+A step draws a batch, runs forward and backward, updates the parameters and returns the loss. All
+contenders train the same network on the same data, in this process, on one core, and take turns
+block by block, so that a disturbance of the machine affects all of them. The floor is the matrix
+products of a step, into preallocated arrays. Each contender has its data in memory in the form that
+suits it best.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ NEVER = 10**12
 
 @dataclass(frozen=True)
 class Case:
-    """A network, its data, the size of its batches, and the steps that JAX takes at one call."""
+    """A network, its data, its batch size, and the steps that JAX takes in one call."""
 
     data: str
     sizes: tuple[int, ...]
@@ -66,7 +67,7 @@ CASES = [
 
 
 def he(sizes: tuple[int, ...]) -> list[np.ndarray]:
-    """Return weights of He's law for each layer, (fan_in, fan_out)."""
+    """Return He weights for each layer, (fan_in, fan_out)."""
     rng = np.random.default_rng(0)
     return [
         (rng.standard_normal(pair) * np.sqrt(2 / pair[0])).astype(np.float32)
@@ -75,7 +76,7 @@ def he(sizes: tuple[int, ...]) -> list[np.ndarray]:
 
 
 class Contender(ABC):
-    """Something that trains, a number of steps at a time, and goes on where it stopped."""
+    """A training that runs a number of steps at a time and continues where it stopped."""
 
     def __init__(self, case: Case, data: Data, optimizer: str) -> None:
         self.case = case
@@ -91,15 +92,15 @@ class Contender(ABC):
 
     @abstractmethod
     def prepare(self) -> None:
-        """Make ready what is not part of a step."""
+        """Set up everything that is not part of a step."""
 
     @abstractmethod
     def steps(self, count: int) -> float:
-        """Take so many steps; return the loss of the last."""
+        """Take `count` steps; return the loss of the last."""
 
 
 class Initlab(Contender):
-    """`fit`, as a run consumes it, with nothing to evaluate along the way."""
+    """`fit`, as in a run, without evaluations and snapshots."""
 
     def prepare(self) -> None:
         case, data = self.case, self.data
@@ -123,7 +124,7 @@ class Initlab(Contender):
 
 
 class PyTorch(Contender):
-    """Eager PyTorch, in the words of its tutorials, with all examples in one tensor."""
+    """Eager PyTorch, as in its tutorials, with all examples in one tensor."""
 
     def prepare(self) -> None:
         layers: list[torch.nn.Module] = []
@@ -155,7 +156,7 @@ class PyTorch(Contender):
 
 
 class Jax(Contender):
-    """JAX: `jit` of a `lax.scan` over steps, with optax; all losses come out at the end."""
+    """JAX: `jit` of a `lax.scan` over steps, with optax; all losses are returned at the end."""
 
     def prepare(self) -> None:
         batch = self.case.batch
@@ -192,12 +193,12 @@ class Jax(Contender):
                 self.order = np.concatenate([self.order, epoch.reshape(-1, batch)])
             rows, self.order = self.order[:scan], self.order[scan:]
             self.state, losses = self.scan(self.state, rows)
-            value = np.asarray(losses)[-1]  # waits for it
+            value = np.asarray(losses)[-1]  # waits for the result
         return float(value)
 
 
 class ScikitLearn(Contender):
-    """MLPClassifier.partial_fit: one pass over as many examples as the steps need."""
+    """MLPClassifier.partial_fit: one pass over the examples of all steps."""
 
     def prepare(self) -> None:
         kinds = {"sgd": {"solver": "sgd", "momentum": 0.0}, "adam": {"solver": "adam"}}
@@ -268,7 +269,7 @@ CONTENDERS: dict[str, type[Contender]] = {
     "plain NumPy": PlainNumPy,
 }
 
-# The least time of each, in units of initlab's: of the floor ours may be 1.20 times, and so on.
+# The least ratio of each time to initlab's: at 1 / 1.20 initlab may take 1.20 times as long.
 AIMS: dict[tuple[Case, str], dict[str, float]] = {
     (CASES[0], "sgd"): {"floor": 1 / 1.20, "PyTorch": 1.3, "JAX": 1 / 1.05, "plain NumPy": 2.5},
     (CASES[0], "adam"): {"PyTorch": 1.7, "JAX": 1 / 1.25},
@@ -278,9 +279,9 @@ AIMS: dict[tuple[Case, str], dict[str, float]] = {
 
 
 def block(contender: Contender, seconds: float) -> Callable[[], float]:
-    """Return what takes so many steps as last about that long, and says what one of them took."""
+    """Return a function that takes steps for about `seconds` and returns the time of one."""
     scan = contender.case.scan
-    contender.steps(scan)  # JAX compiles, and `fit` looks at its step 0
+    contender.steps(scan)  # JAX compiles, and `fit` evaluates step 0
     start = perf_counter()
     contender.steps(scan)
     count = max(round(seconds / (perf_counter() - start)), 1) * scan
@@ -295,7 +296,7 @@ def block(contender: Contender, seconds: float) -> Callable[[], float]:
 
 
 def races(rounds: int, seconds: float) -> Iterator[Race]:
-    """Yield what each case and optimiser gives."""
+    """Yield the race of each case and optimizer."""
     for case in CASES:
         data = load_option("data", case.data).load(np.random.default_rng(0))
         for optimizer in RATES:
@@ -312,7 +313,7 @@ def main() -> None:
     """Run all cases."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--seconds", type=float, default=0.3, help="of a contender in a round")
+    parser.add_argument("--seconds", type=float, default=0.3, help="per contender and round")
     arguments = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})

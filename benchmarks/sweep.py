@@ -1,12 +1,12 @@
-"""A sweep of 24 trials, 1,000 steps each on MNIST, beside a plain script and beside its floor.
+"""A sweep of 24 trials, 1,000 steps each on MNIST, compared to a plain script and a lower bound.
 
     python benchmarks/sweep.py [--rounds 3] [--plain-trials 2]
 
 The sweep is the real command on all cores with a new store, from its start to its report. The
-script is benchmarks/plain.py, whose trials all cost the same: a few of them are run in each round,
-and their time is taken for 24, without that of its start. The floor is training alone, in this
-process, nothing recorded and nothing looked at, divided by the cores; one seed of each setting is
-trained, and its time taken for all of them. "One by one" is the same sweep in one process.
+script is benchmarks/plain.py, whose trials all take the same time: each round runs a few of them
+and scales their time to 24, without start-up. The floor is the training alone, in this process,
+without recording, evaluations and snapshots, divided by the number of cores; one seed of each
+setting is trained and counted for all seeds. "One by one" is the same sweep in one process.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ numbers = count()
 
 
 def sweep(scratch: Path, *settings: str) -> float:
-    """Return the seconds of the command, with a store of its own."""
+    """Return the seconds of the command, with a new store."""
     folder = scratch / str(next(numbers))
     folder.mkdir()
     return process(
@@ -54,7 +54,7 @@ def sweep(scratch: Path, *settings: str) -> float:
 
 
 def script(scratch: Path, trials: int) -> float:
-    """Return the seconds that the plain script would take for the grid."""
+    """Return the estimated seconds of the plain script for the grid."""
     store = f"sqlite:///{scratch / f'plain{next(numbers)}.db'}"
     command = [sys.executable, plain.__file__, store, str(trials)]
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=scratch)
@@ -62,7 +62,7 @@ def script(scratch: Path, trials: int) -> float:
 
 
 def floor() -> float:
-    """Return the seconds of the trainings alone, divided by the cores."""
+    """Return the seconds of the trainings alone, divided by the number of cores."""
     seconds = 0.0
     for init in GRID["init"]:
         for optimizer in GRID["optimizer"]:
@@ -74,7 +74,7 @@ def floor() -> float:
 
 
 def races(rounds: int, plain_trials: int) -> Iterator[Race]:
-    """Yield the one race."""
+    """Yield the race."""
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         contenders = {

@@ -108,13 +108,13 @@ def test_derivative_is_the_limit_of_differences(activation):
 @pytest.mark.parametrize("activation", [a for a in DEFAULTS if a.bounded], ids=repr)
 def test_steepest_is_the_largest_slope_of_a_bounded_activation(activation):
     slopes = derivative(activation, np.linspace(-8, 8, 160_001))
-    assert np.abs(slopes).max() == pytest.approx(activation.steepest, rel=1e-6)
+    assert np.abs(slopes).max() == pytest.approx(activation.max_slope, rel=1e-6)
 
 
 @EVERY
 def test_bounded_activations_are_flat_at_both_ends_and_no_others(activation):
     ends = derivative(activation, np.array([-40.0, 40.0]))
-    assert activation.bounded == bool((np.abs(ends) < 0.01 * activation.steepest).all())
+    assert activation.bounded == bool((np.abs(ends) < 0.01 * activation.max_slope).all())
 
 
 @pytest.mark.parametrize("activation", DEFAULTS, ids=repr)

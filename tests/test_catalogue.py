@@ -146,6 +146,17 @@ def test_links_lead_somewhere(page):
             assert heading in anchors(file.read_text()), target
 
 
+def test_the_table_of_changes_names_files_that_exist():
+    page = (PROJECT / "docs" / "extending.md").read_text()
+    (changes,) = (table for table in tables(page) if table.heading == ["change", "files"])
+    assert len(changes.rows) >= 10
+    for files in changes.column("files"):
+        paths = re.findall(r"`((?:\w+/|README)[^`]*)`", files)
+        assert paths
+        for path in paths:
+            assert (PROJECT / path).exists(), path
+
+
 def anchors(text):
     """The names that GitHub gives to the headings of a page."""
     for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE):

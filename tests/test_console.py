@@ -22,7 +22,7 @@ SNAPSHOT = Snapshot(
         "unit_gradient_std": [1.2e-11, 3.4e5],
         "update_ratio": [float("nan"), 1.2e-11],
     },
-    places=[1, 2],
+    main_path=[1, 2],
     signal=[1.0, 1.0, 1.0],
     gradient=[1.0, 1.0],
     asymmetry=[1.0, 1.0],

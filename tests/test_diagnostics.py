@@ -299,8 +299,8 @@ def test_a_single_unit_cannot_be_like_the_others(rng):
 
 def test_the_ends_of_residual_branches_may_begin_alike():
     network = ResidualMLP(width=6, blocks=2).build(4, 3, Tanh(), 8, np.float64)
-    places = {"branch": Constant(0.0), "input": Constant(0.1)}
-    network.initialize(VarianceScaling(), np.random.default_rng(0), places=places)
+    layer_inits = {"branch": Constant(0.0), "input": Constant(0.1)}
+    network.initialize(VarianceScaling(), np.random.default_rng(0), layer_inits=layer_inits)
     x = np.random.default_rng(1).normal(size=(8, 4))
     found = Probe(network, x, None, 3).snapshot(0).asymmetry
     assert found[0] < 1e-12

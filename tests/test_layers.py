@@ -175,7 +175,7 @@ def test_a_smaller_batch_uses_the_first_rows_of_the_buffers(rng):
 
 def test_a_layer_that_must_take_parameters_cannot_be_bound_by_the_default():
     Elementwise(Relu()).bind({}, {})
-    with pytest.raises(AssertionError, match="must take"):
+    with pytest.raises(AssertionError, match="must override bind"):
         super(Dense, Dense(2, 2)).bind({}, {})
 
 

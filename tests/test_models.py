@@ -120,8 +120,8 @@ def test_each_place_may_have_a_law_of_its_own():
     assert model.inits == {"input": "std1", "output": "const001", "branch": "zeros"}
     assert MLP().inits == {}
     network, plain = build(model), build(model)
-    places = {"input": Normal(1.0), "branch": Constant(0.0), "output": Constant(0.01)}
-    network.initialize(HE, np.random.default_rng(0), places=places)
+    layer_inits = {"input": Normal(1.0), "branch": Constant(0.0), "output": Constant(0.01)}
+    network.initialize(HE, np.random.default_rng(0), layer_inits=layer_inits)
     plain.initialize(HE, np.random.default_rng(0))
     own, others = network.parameters.views, plain.parameters.views
     assert not own["W3"].any()
@@ -134,7 +134,7 @@ def test_each_place_may_have_a_law_of_its_own():
 
 def test_zeros_at_the_end_of_branches_make_the_blocks_the_identity():
     network = build(ResidualMLP(width=6, blocks=3), activation=Tanh())
-    network.initialize(HE, np.random.default_rng(0), places={"branch": Constant(0.0)})
+    network.initialize(HE, np.random.default_rng(0), layer_inits={"branch": Constant(0.0)})
     p, x = network.parameters.views, np.random.default_rng(1).normal(size=(8, 4))
     np.testing.assert_allclose(network.forward(x), np.tanh(x @ p["W1"]) @ p["W8"], rtol=1e-12)
 

@@ -270,8 +270,8 @@ def test_laws_adjust_what_they_drew_and_no_other_layer(rng):
 def test_equal_laws_of_several_places_adjust_their_layers_in_order(rng):
     network = ResidualMLP(width=50, blocks=3).build(40, 3, Relu(), 8, np.float64)
     x = rng.normal(2, 3, size=(200, 40))
-    places = {"branch": LSUV(), "input": LSUV()}
-    said = network.initialize(LSUV(), np.random.default_rng(0), x, places)
+    layer_inits = {"branch": LSUV(), "input": LSUV()}
+    said = network.initialize(LSUV(), np.random.default_rng(0), x, layer_inits)
     twin = network.clone_for(200, "probe")
     twin.forward(x)
     assert [layer.y.var() for layer in twin.dense] == pytest.approx(np.ones(8), abs=0.1)

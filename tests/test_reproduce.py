@@ -19,7 +19,7 @@ import reproduce
 from initlab.config import PROJECT, options, register
 from initlab.nn import preparation
 from initlab.nn.training import Step
-from initlab.reproduction import Difference, amount, changes, compare
+from initlab.reproduction import Difference, compare_numbers, pluralize, version_changes
 from initlab.run import RunSpec, train
 
 SCRIPT = PROJECT / "src" / "reproduce.py"
@@ -163,7 +163,7 @@ def test_a_run_that_diverged_comes_out_again(lab):
     assert run.data.tags["outcome"] == "diverged"
     status, said = lab.reproduce(run_id)
     losses = run.data.metrics["diverged_step"]
-    assert f"bit-identical: {amount(int(losses), 'loss')} and " in said
+    assert f"bit-identical: {pluralize(int(losses), 'loss')} and " in said
     assert status == 0
 
 
@@ -227,7 +227,7 @@ def test_a_number_that_does_not_come_out_is_a_difference(done):
     status, said = done.reproduce(run_id)
     assert status == 1
     assert "different, first at step 20: diverged_step\n  20.0 then, none now\n" in said
-    assert f"1 of {done.others(run_id)} other numbers did not come out at all" in said
+    assert f"missing from the new run: 1 of {done.others(run_id)} other numbers" in said
 
 
 def test_a_number_that_is_recorded_twice_is_one_number(done):
@@ -249,7 +249,7 @@ def test_numbers_that_were_not_recorded_are_mentioned_and_no_difference(done):
     )
     status, said = done.reproduce(run_id)
     assert status == 0
-    assert "6 numbers came out that were not recorded: update_ratio/layer_1" in said
+    assert "6 numbers of the new run were not recorded: update_ratio/layer_1" in said
 
 
 @pytest.mark.parametrize(
@@ -308,13 +308,13 @@ THEN = {
         (
             {"version.numerics": None},
             {"mlflow.source.git.dirty": "true"},
-            ["whether the numerics were of the same code was not recorded"],
+            ["whether the code of the numerics has changed was not recorded"],
         ),
     ],
 )
 def test_changes_are_told_and_what_is_unknown_only_if_it_matters(then, now, told):
     then = {key: value for key, value in (THEN | then).items() if value is not None}
-    assert changes(then, THEN | now) == told
+    assert version_changes(then, THEN | now) == told
 
 
 def test_a_run_older_than_the_tags_of_numerics_and_data_comes_out_again(done):
@@ -334,7 +334,7 @@ def test_a_setting_that_was_not_recorded_is_taken_from_now_and_said(done):
     done.rewrite(run_id, "  dropout: 0.0\n", "")
     status, said = done.reproduce(run_id)
     assert status == 0
-    assert "model.dropout was not recorded; it is taken to have been 0.0\n" in said
+    assert "model.dropout was not recorded; assuming 0.0\n" in said
 
 
 def test_other_data_are_refused_before_anything_runs(done):
@@ -342,7 +342,7 @@ def test_other_data_are_refused_before_anything_runs(done):
     done.client.set_tag(run_id, "version.data", "0" * 64)
     status, said = done.reproduce(run_id)
     assert status == 2
-    assert said.startswith("error: the data are others: their SHA-256 was 000000000000… then")
+    assert said.startswith("error: the data have changed: their SHA-256 was 000000000000… then")
     assert "step" not in said
 
 
@@ -371,7 +371,9 @@ def test_a_config_that_names_code_is_refused_and_nothing_of_it_is_executed(done)
     done.config(run_id).write_text(good)
     done.rewrite(run_id, "init:", f"init:\n  x: !!python/object/apply:os.system [touch {proof}]")
     said = mistake(done, run_id)
-    assert f"run {run_id} cannot be run again: config.yaml, line 2: a tag (!) is refused" in said
+    assert (
+        f"run {run_id} cannot be run again: config.yaml, line 2: a tag (!) is not allowed" in said
+    )
     assert not proof.exists()
 
 
@@ -384,7 +386,7 @@ def test_an_option_that_is_no_file_of_conf_is_refused(done):
 def test_a_config_of_two_megabytes_is_refused_unread(done):
     run_id = done.run_id
     done.config(run_id).write_text("#" * 2_000_000)
-    assert "config.yaml must have at most 1,000,000 letters" in mistake(done, run_id)
+    assert "config.yaml must have at most 1,000,000 characters" in mistake(done, run_id)
     done.config(run_id).write_text("#" * 9_000_000)
     assert "config.yaml has " in mistake(done, run_id)
 
@@ -394,19 +396,19 @@ def test_a_config_that_is_not_there_is_told_with_what_the_run_died_of(done):
     done.config(run_id).unlink()
     assert "the run has no config.yaml\n" in mistake(done, run_id)
     done.client.set_tag(run_id, "error", "MemoryError: of all kinds")
-    assert "config.yaml; it died of: MemoryError: of all kinds" in mistake(done, run_id)
+    assert "config.yaml; it failed with: MemoryError: of all kinds" in mistake(done, run_id)
 
 
 def test_a_config_in_another_encoding_is_refused(done):
     run_id = done.run_id
     done.config(run_id).write_bytes(b"\xff\xfe")
-    assert "config.yaml is not a text in UTF-8" in mistake(done, run_id)
+    assert "config.yaml is not UTF-8 text" in mistake(done, run_id)
 
 
 def test_a_run_that_is_not_a_trial_is_refused(done):
     run_id = done.run_id
     done.client.set_tag(run_id, "role", "summary")
-    assert "the summary of a sweep; take one of its trials" in mistake(done, run_id)
+    assert "the summary of a sweep; choose one of its trials" in mistake(done, run_id)
     done.client.delete_tag(run_id, "role")
     assert "not a trial of initlab" in mistake(done, run_id)
 
@@ -420,7 +422,7 @@ def test_a_run_without_numbers_is_refused(done):
 @pytest.mark.parametrize("run_id", ["0" * 32, "nonsense", "a' or '1", 'a"', "\x1b[2J"])
 def test_an_unknown_id_is_told(done, run_id):
     said = mistake(done, run_id)
-    assert "there is no such run" in said or "a run id has letters and digits alone" in said
+    assert "there is no such run" in said or "a run id has only letters and digits" in said
     assert "\x1b" not in said
 
 
@@ -482,7 +484,7 @@ def test_comparing_ends_when_all_that_was_recorded_has_been_compared():
             taken.append(step.number)
             yield step
 
-    finding = compare({(0, "train/loss"): {3.0}, (1, "train/loss"): {2.0}}, watched())
+    finding = compare_numbers({(0, "train/loss"): {3.0}, (1, "train/loss"): {2.0}}, watched())
     assert finding.identical
     assert taken == [0, 1]
     assert str(finding) == "bit-identical: 2 losses"
@@ -490,7 +492,7 @@ def test_comparing_ends_when_all_that_was_recorded_has_been_compared():
 
 def test_the_difference_of_the_first_step_comes_first_and_in_it_that_of_the_loss():
     numbers = {(1, "lr"): {1.0}, (1, "train/loss"): {2.5}, (0, "lr"): {1.0}, (0, "train/loss"): {3}}
-    finding = compare(numbers, steps(3.0, 2.0))
+    finding = compare_numbers(numbers, steps(3.0, 2.0))
     assert finding.differences == [
         Difference(0, "lr", 1.0, None),
         Difference(1, "train/loss", 2.5, 2.0),
@@ -500,11 +502,11 @@ def test_the_difference_of_the_first_step_comes_first_and_in_it_that_of_the_loss
         "different, first at step 0: lr",
         "  1.0 then, none now",
         "1 of 2 losses differ, by 0.5 at most",
-        "2 of 2 other numbers did not come out at all",
+        "missing from the new run: 2 of 2 other numbers",
     ]
 
 
 def test_a_loss_that_is_no_longer_finite_did_not_come_out():
-    finding = compare({(0, "train/loss"): {3.0}}, steps(float("inf")))
+    finding = compare_numbers({(0, "train/loss"): {3.0}}, steps(float("inf")))
     assert finding.differences == [Difference(0, "train/loss", 3.0, None)]
     assert dict(finding.added) == {"diverged_step": 1}

@@ -413,8 +413,8 @@ def test_the_consumer_keeps_its_own_floating_point_error_handling(digits):
         ({"threads": 0}, "threads must be at least 1; got 0"),
         ({"weight_decay": -0.1}, "weight_decay must be at least 0; got -0.1"),
         ({"batching": "epoch"}, "batching must be one of shuffle, random, fixed; got 'epoch'"),
-        ({"steps": 5, "snapshots": [0, 6]}, "snapshots must lie within steps 0 to 5; got 6"),
-        ({"snapshots": [-1]}, "snapshots must lie within steps 0 to 1000; got -1"),
+        ({"steps": 5, "snapshots": [0, 6]}, "snapshots must be within steps 0 to 5; got 6"),
+        ({"snapshots": [-1]}, "snapshots must be within steps 0 to 1000; got -1"),
     ],
 )
 def test_bad_settings_are_refused_by_name(setting, message):

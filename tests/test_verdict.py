@@ -16,7 +16,15 @@ from initlab.nn.initializers import Constant, Normal, VarianceScaling
 from initlab.nn.models import MLP, ResidualMLP
 from initlab.nn.optimizers import SGD, Adam
 from initlab.nn.training import Training, fit
-from initlab.nn.verdict import DEEPEST, KEEPS, Context, examine, judge, short, trend
+from initlab.nn.verdict import (
+    MAX_DEPTH,
+    RECOMMENDED_INITS,
+    Context,
+    examine,
+    find_trend,
+    format_number,
+    judge,
+)
 
 CONF = Path(__file__).parents[1] / "conf"
 DEEP, MLP_2 = [100] * 5, [200, 200]
@@ -85,7 +93,7 @@ def test_std1_explodes_in_a_deep_relu_net_and_diverges(digits, seed):
     start, end = run(digits, "std1", "relu", DEEP, seed)
     assert (start.word, start.layer, end.word) == ("exploding", 1, "diverged")
     assert "init=he" in end.sentence
-    factor = float(re.search(r"grow (\S+)-fold a layer", start.sentence)[1])
+    factor = float(re.search(r"grow (\S+)-fold per layer", start.sentence)[1])
     # √(100 / 2), but √(64 / 2) at the first layer, whose inputs have a mean as well.
     assert 5 < factor < 8
 
@@ -123,7 +131,7 @@ def test_a_huge_learning_rate_kills_relus_or_diverges(digits, seed):
 def test_the_fitting_init_is_healthy_before_and_after(digits, init, activation, hidden, seed):
     start, end = run(digits, init, activation, hidden, seed, steps=400)
     assert (start.word, end.word) == ("healthy", "healthy")
-    assert "after a start" not in end.sentence
+    assert "at the start" not in end.sentence
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -137,7 +145,7 @@ def test_very_deep_sigmoid_nets_vanish_whatever_the_init(digits, seed):
     start, _ = run(digits, "xavier", "sigmoid", [100] * 7, seed, steps=2)
     assert start.word == "vanishing"
     assert "init=" not in start.sentence
-    assert "no init keeps them" in start.sentence
+    assert "no init prevents that" in start.sentence
     assert "activation=tanh" in start.sentence
 
 
@@ -152,7 +160,7 @@ def test_xavier_is_still_healthy_in_a_sigmoid_net_of_two_layers(digits, seed):
 def test_kumar_is_the_remedy_for_sigmoid_nets_of_up_to_six_layers(digits, seed, depth):
     start, _ = run(digits, "std001", "sigmoid", [100] * depth, seed, steps=2)
     assert start.word == "vanishing"
-    assert "with sigmoid, init=variance_scaling init.scale=12.8 keeps them" in start.sentence
+    assert "with sigmoid, use init=variance_scaling init.scale=12.8" in start.sentence
     kumar = load_option("init", "variance_scaling")
     kumar.scale = 12.8
     start, end = run(digits, kumar, "sigmoid", [100] * depth, seed)
@@ -210,7 +218,7 @@ HEALTHY = Snapshot(
         "unit_dead": [0.0, 0.0, 0.0],
         "unit_gradient_std": [1.0, 1.0, 1.0],
     },
-    places=[1, 2, 3],
+    main_path=[1, 2, 3],
     signal=[1.0, 1.0, 1.0, 1.0],
     gradient=[1.0, 1.0, 1.0],
     asymmetry=[1.0, 1.0, 1.0],
@@ -264,10 +272,12 @@ def test_the_illness_of_the_earliest_layer_is_told():
 def test_the_rate_is_that_of_one_layer():
     halving = replace(HEALTHY, signal=[1.0, 1.0, 0.1, 0.01])
     assert (
-        "activations shrink 10-fold a layer from layer 2 on" in examine(halving, CONTEXT).sentence
+        "activations shrink 10-fold per layer from layer 2 on" in examine(halving, CONTEXT).sentence
     )
     growing = replace(HEALTHY, gradient=[64.0, 8.0, 1.0])
-    assert "gradients grow 8-fold a layer going back from layer 3" in str(examine(growing, CONTEXT))
+    assert "gradients grow 8-fold per layer going back from layer 3" in str(
+        examine(growing, CONTEXT)
+    )
 
 
 def test_a_signal_of_nothing_shrinks_to_nothing():
@@ -279,7 +289,7 @@ def test_a_healthy_end_tells_of_an_ill_start():
     ill = replace(HEALTHY, signal=[1.0, 0.1, 0.01, 0.001])
     verdict = judge([ill, HEALTHY], CONTEXT)
     assert verdict.word == "healthy"
-    assert "after a start that was vanishing from layer 1 on" in verdict.sentence
+    assert "at the start it was vanishing from layer 1 on" in verdict.sentence
     assert judge([HEALTHY, ill], CONTEXT).word == "vanishing"
 
 
@@ -287,7 +297,7 @@ def test_an_end_that_is_ill_in_another_way_tells_of_its_start():
     exploding = replace(HEALTHY, signal=[1.0, 10.0, 100.0, 1000.0])
     verdict = judge([exploding, with_statistic("unit_dead", [0.9, 0.0, 0.0])], CONTEXT)
     assert (verdict.word, verdict.layer) == ("dead", 1)
-    assert "it began exploding, activations grow 10-fold a layer" in verdict.sentence
+    assert "at the start it was exploding: activations grow 10-fold per layer" in verdict.sentence
     assert "init=he" in verdict.sentence
 
 
@@ -299,7 +309,7 @@ def test_a_run_that_diverged_tells_the_step_and_the_ill_start():
     verdict = judge([ill, HEALTHY], CONTEXT, 0)
     assert verdict.word == "diverged"
     assert "step 0" in verdict.sentence
-    assert "at the start, activations grow 10-fold a layer" in verdict.sentence
+    assert "at the start, activations grow 10-fold per layer" in verdict.sentence
 
 
 @pytest.mark.parametrize("activation", options("activation"))
@@ -319,13 +329,13 @@ def test_every_remedy_exists_and_is_another_than_what_is_in_use(init, activation
 
 
 def test_every_activation_has_an_init_that_keeps_it():
-    assert {*KEEPS} == {*options("activation")}
+    assert {*RECOMMENDED_INITS} == {*options("activation")}
 
 
-@pytest.mark.parametrize("name", sorted({*KEEPS} - {*DEEPEST}))
+@pytest.mark.parametrize("name", sorted({*RECOMMENDED_INITS} - {*MAX_DEPTH}))
 def test_the_init_advised_keeps_signal_and_gradient_through_ten_layers(digits, name):
     activation = load_option("activation", name)
-    option, *auto = KEEPS[name].split()
+    option, *auto = RECOMMENDED_INITS[name].split()
     init = load_option("init", option)
     if auto:
         init = replace(init, gain="auto").tuned(activation)
@@ -349,9 +359,9 @@ def first_verdict(data, model, init="he", activation="relu", **known):
     """The verdict on a network as initialised."""
     network = model.build(data.features, data.classes, ACTIVATIONS[activation], 100, np.float32)
     x, labels = data.train.x[:500] * np.float32(1 / 16), data.train.labels[:500]
-    places = {place: load_option("init", option) for place, option in model.inits.items()}
+    layer_inits = {place: load_option("init", option) for place, option in model.inits.items()}
     with np.errstate(over="ignore", invalid="ignore"):
-        network.initialize(load_option("init", init), np.random.default_rng(0), x, places)
+        network.initialize(load_option("init", init), np.random.default_rng(0), x, layer_inits)
         snapshot = Probe(network, x, labels, data.classes).snapshot(0)
     typed = tuple(f"model.{place}_init={option}" for place, option in model.inits.items())
     context = Context(init, activation, 0.1, typed, model.residual, model.batch_norm)
@@ -363,7 +373,7 @@ def first_verdict(data, model, init="he", activation="relu", **known):
 def test_residual_branches_that_add_up_are_to_be_scaled_and_then_are_healthy(digits):
     verdict = first_verdict(digits, ResidualMLP(blocks=24))
     assert verdict.word == "exploding"
-    assert verdict.sentence.endswith("a smaller model.residual_scale keeps them")
+    assert verdict.sentence.endswith("use a smaller model.residual_scale")
     assert first_verdict(digits, ResidualMLP(blocks=24, residual_scale=0.2)).word == "healthy"
 
 
@@ -371,7 +381,7 @@ def test_residual_branches_that_add_up_are_to_be_scaled_and_then_are_healthy(dig
 def test_a_residual_net_of_another_init_is_told_that_first(digits, init, word):
     verdict = first_verdict(digits, ResidualMLP(), init)
     assert verdict.word == word
-    assert "with relu, init=he" in verdict.sentence
+    assert "with relu, use init=he" in verdict.sentence
     assert ("residual_scale" in verdict.sentence) == (word == "exploding")
 
 
@@ -384,16 +394,16 @@ def test_a_residual_net_whose_branches_do_nothing_yet_is_healthy(digits, context
 
 def test_an_init_of_a_single_layer_that_does_harm_is_named(digits):
     verdict = first_verdict(digits, MLP(DEEP, input_init="std0001"))
-    assert verdict.sentence.endswith(": leave out model.input_init=std0001")
+    assert verdict.sentence.endswith(": remove model.input_init=std0001")
     verdict = first_verdict(digits, MLP(DEEP, input_init="zeros"))
     assert verdict.word == "symmetric"
-    assert verdict.sentence.endswith(": leave out model.input_init=zeros")
+    assert verdict.sentence.endswith(": remove model.input_init=zeros")
 
 
 def test_units_that_begin_dead_are_a_matter_of_the_init_and_not_of_the_rate(digits):
     verdict = first_verdict(digits, MLP([200, 200]), "identity")
     assert verdict.word == "dead"
-    assert verdict.sentence.endswith("take init=he, or activation=leaky_relu")
+    assert verdict.sentence.endswith("use init=he, or activation=leaky_relu")
 
 
 def test_a_net_too_deep_for_its_init_is_to_be_normalised_and_then_is_healthy(digits):
@@ -422,15 +432,15 @@ def test_what_training_did_is_told_of_the_rate_and_the_decay():
 @pytest.mark.parametrize(
     ("sizes", "word", "begun", "worst", "change"),
     [
-        ([1, 5, 40, 3, 1], "exploding", 1, 2, "grow 6.3-fold a layer"),
-        ([1, 1, 0.01, 1, 1], "vanishing", 2, 2, "shrink 100-fold a layer"),
-        ([1, 0.1, 0.01, 0.001], "vanishing", 1, 3, "shrink 10-fold a layer"),
+        ([1, 5, 40, 3, 1], "exploding", 1, 2, "grow 6.3-fold per layer"),
+        ([1, 1, 0.01, 1, 1], "vanishing", 2, 2, "shrink 100-fold per layer"),
+        ([1, 0.1, 0.01, 0.001], "vanishing", 1, 3, "shrink 10-fold per layer"),
         ([1, 1, 0, 1], "vanishing", 2, 2, "shrink to nothing"),
-        ([1, 2, math.inf, math.nan], "exploding", 2, 2, "grow beyond all numbers"),
+        ([1, 2, math.inf, math.nan], "exploding", 2, 2, "become infinite or NaN"),
     ],
 )
 def test_a_trend_is_measured_to_where_it_is_worst(sizes, word, begun, worst, change):
-    assert trend([*map(float, sizes)]) == (word, begun, worst, change)
+    assert find_trend([*map(float, sizes)]) == (word, begun, worst, change)
 
 
 @pytest.mark.parametrize(
@@ -438,7 +448,7 @@ def test_a_trend_is_measured_to_where_it_is_worst(sizes, word, begun, worst, cha
     [(0, "0"), (3.21e-5, "3e-05"), (0.0123, "0.012"), (1.037, "1.04"), (5.84, "5.8"), (137, "140")],
 )
 def test_numbers_are_told_as_they_are_read_aloud(number, text):
-    assert short(number) == text
+    assert format_number(number) == text
 
 
 def test_a_run_that_diverged_without_a_snapshot_is_judged_all_the_same():

@@ -1,7 +1,7 @@
-"""Figures: numbers to pictures, drawn small and square, as the compare page of MLflow shows them.
+"""The figures of one run, small and square, as MLflow's compare page shows them.
 
-Layers stand one above the other on one axis that is the same for every run, so that two pictures
-can be compared by eye. The start of training is an outline, the state shown is filled.
+Layers are stacked on one axis that is the same for every run, so that two figures can be compared
+by eye. The state shown is filled, the start of training is an outline.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from initlab.nn.metrics import Quantity, Statistic
 from initlab.nn.quadratic import value
 from initlab.nn.training import Step
 
-# Okabe & Ito's palette, told apart by the colour-blind.
+# From Okabe & Ito's colour-blind safe palette.
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 INK, GRID, CONTOUR = "#222222", "#e6e6e6", "#bbbbbb"
 
@@ -41,20 +41,20 @@ SPREADS = {
     Quantity.WEIGHTS: Statistic.WEIGHT_STD,
 }
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-MOST_LAYERS = 6  # of a deep network, evenly spaced layers are drawn
-ROOM = 0.7  # of a layer's height is for its histogram, the rest for its label
-TELLING = 0.2  # share of all activations from which on a single bin is told in words
-TOWERING = 1.5  # a bin beyond so many times the second is cut, or the rest would lie flat
-LONGEST = 42  # letters of a run's name that fit
-PATH_ROOM = np.array([10 / 7, 2.0])  # times the start, half the width and height of the valley
-SIDE, DPI = 3.2, 150  # inches and dots an inch: 480 pixels, read well at 300 to 500
+MOST_LAYERS = 6  # of a deeper network, this many evenly spaced layers are drawn
+ROOM = 0.7  # fraction of a layer's height for its histogram; the rest is for its label
+TELLING = 0.2  # a single bin with at least this share of all activations is named in the label
+TOWERING = 1.5  # a bin higher than this many times the second is cut, or the rest would look flat
+LONGEST = 42  # characters of a run's name that fit
+PATH_ROOM = np.array([10 / 7, 2.0])  # half the width and height of the valley over the start
+SIDE, DPI = 3.2, 150  # inches and dots per inch: 480 pixels, readable at 300 to 500
 
 
 class Stage:
-    """An empty panel with an axis that is drawn once, and pictures of what is put on it.
+    """An empty panel whose axis is drawn once and reused for many pictures.
 
-    The axis takes most of the time that Matplotlib needs for a picture of histograms. Layers are
-    one unit high each, from the bottom up.
+    The axis takes most of the time that Matplotlib needs for a picture of histograms. Each layer is
+    one unit high, from the bottom up.
     """
 
     def __init__(self, quantity: Quantity, layers: int, low: float, high: float) -> None:
@@ -70,7 +70,7 @@ class Stage:
         self.empty = self.canvas.copy_from_bbox(self.figure.bbox)  # type: ignore[no-untyped-call]
 
     def picture(self, name: str, title: str, marks: Iterable[StepPatch | Text]) -> Image.Image:
-        """Return a picture of `marks`, with a title below the name of the run."""
+        """Return a picture of `marks` under the name of the run and a title."""
         self.canvas.restore_region(self.empty)  # type: ignore[no-untyped-call]
         for text, words in ((self.figure.texts[0], shortened(name)), (self.panel.title, title)):
             text.set_text(words)
@@ -88,10 +88,10 @@ stage_of = functools.lru_cache(maxsize=12)(Stage)
 def distributions(
     quantity: Quantity, now: Snapshot, start: Snapshot | None = None, name: str = ""
 ) -> Image.Image:
-    """Draw the histograms of "activations", "gradients" or "weights", layer above layer.
+    """Draw the histograms of "activations", "gradients" or "weights", one layer above the other.
 
-    `start` is drawn as an outline over `now`, and `name`, of the run, above. The axis shows the
-    same range in every run; what lies beyond it, and how much stands in one bin, is told in words.
+    `start` is an outline over `now`; `name` is the name of the run. The axis has the same range in
+    every run; labels say how much is outside it, and how much is in a single bin.
     """
     histogram = now.histograms[quantity]
     low, high = histogram.edges[[0, -1]].tolist()
@@ -101,7 +101,7 @@ def distributions(
 
 
 def marks(quantity: Quantity, now: Snapshot, start: Snapshot | None) -> Iterator[StepPatch | Text]:
-    """Yield the bars and the label of each layer drawn, from the bottom up."""
+    """Yield the bars and the label of each drawn layer, from the bottom up."""
     edges, layers = now.histograms[quantity].edges, len(now.histograms[quantity].counts)
     for place, index in enumerate(reversed(spaced(layers))):
         counts = now.histograms[quantity].counts[index]
@@ -132,11 +132,11 @@ def marks(quantity: Quantity, now: Snapshot, start: Snapshot | None) -> Iterator
 
 
 def loss_curves(steps: Sequence[Step], name: str = "") -> Figure:
-    """Draw the loss of every batch, its running mean and the test loss; below, the accuracies."""
+    """Draw the loss of each batch, its running mean and the test loss; below, the accuracies."""
     figure = square(name)
     above = figure.add_axes((0.17, 0.46, 0.79, 0.46))
     below = figure.add_axes((0.17, 0.12, 0.79, 0.28), sharex=above)
-    above.locator_params(nbins=5)  # ticks are what takes the time
+    above.locator_params(nbins=5)  # ticks take most of the time
     below.locator_params("y", nbins=4)
     losses = np.array([step.loss for step in steps if step.loss is not None], float)
     losses = losses[np.isfinite(losses)]
@@ -155,7 +155,7 @@ def loss_curves(steps: Sequence[Step], name: str = "") -> Figure:
     below.plot(numbers, [e.test_accuracy for e in evaluations], "o-", color=ORANGE, ms=2, lw=1)
     if logarithmic(losses):
         above.set_yscale("log")
-        above.yaxis.set_major_formatter(lambda loss, _: f"{loss:g}")  # not set as mathematics
+        above.yaxis.set_major_formatter(lambda loss, _: f"{loss:g}")  # math text is slow
         above.yaxis.set_minor_locator(NullLocator())
     above.set_ylabel("loss", fontsize=7.5)
     above.legend(frameon=False, fontsize=7)
@@ -172,14 +172,14 @@ def loss_curves(steps: Sequence[Step], name: str = "") -> Figure:
 
 
 def descent(points: Sequence[tuple[float, float]], name: str = "") -> Figure:
-    """Draw the path of a descent over the contours of x² / 20 + y².
+    """Draw the path of a `model=quadratic` run over the contours of x² / 20 + y².
 
-    The axes depend on the first point alone, so that paths from one start can be compared.
+    The axes depend only on the first point, so that paths from the same start can be compared.
     """
     path = np.array(points)
     path = path[np.isfinite(path).all(axis=-1)]
     ends = np.maximum(np.abs(path[0]) * PATH_ROOM, 1.0)
-    shown = np.clip(path, -100 * ends, 100 * ends)  # or a divergent path would overflow
+    shown = np.clip(path, -100 * ends, 100 * ends)  # a divergent path would overflow
     figure = square(name)
     panel = figure.add_axes((0.15, 0.125, 0.81, 0.765))
     x, y = np.meshgrid(*(np.linspace(-end, end, 101) for end in ends))
@@ -213,7 +213,7 @@ def image(figure: Figure) -> Image.Image:
 
 
 def image_of(canvas: FigureCanvasAgg) -> Image.Image:
-    """Return what is drawn on a canvas as an RGB image."""
+    """Return the contents of a canvas as an RGB image."""
     rgba: NDArray[np.uint8] = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
     return Image.fromarray(rgba[..., :3])
 
@@ -221,13 +221,13 @@ def image_of(canvas: FigureCanvasAgg) -> Image.Image:
 def png(picture: Image.Image) -> bytes:
     """Return an image as the bytes of a PNG file."""
     buffer = io.BytesIO()
-    # Level 1 of compression is faster than the default, for a tenth more bytes.
+    # Compression level 1 is faster than the default, for 10 % more bytes.
     picture.save(buffer, format="png", dpi=(DPI, DPI), compress_level=1)
     return buffer.getvalue()
 
 
 def square(name: str) -> Figure:
-    """Return an empty figure under the name of a run; panels are placed by hand, for speed."""
+    """Return an empty figure with the name of a run; panels are placed by hand, for speed."""
     figure = Figure((SIDE, SIDE), dpi=DPI)
     words = {"ha": "center", "va": "top", "fontsize": 7.5, "weight": "bold", "color": INK}
     figure.text(0.5, 0.985, shortened(name), words)
@@ -235,33 +235,33 @@ def square(name: str) -> Figure:
 
 
 def shortened(name: str) -> str:
-    """Return the name of a run as far as it fits."""
+    """Return the name of a run, cut to the length that fits."""
     return f"{name[:LONGEST]}…" if len(name) > LONGEST else name
 
 
 def logarithmic(values: NDArray[np.float64]) -> bool:
-    """Tell whether values span so much that they ask for a logarithmic axis."""
+    """Return whether values need a logarithmic axis."""
     return bool(values.size and values.min() > 0 and values.max() > 20 * values.min())
 
 
 def spaced(count: int, most: int = MOST_LAYERS) -> NDArray[np.intp]:
-    """Return the indices of what is drawn, such as layers: of many, a few evenly spaced."""
+    """Return the indices of what is drawn, such as layers: at most `most`, evenly spaced."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.intp))
 
 
 def power(exponent: float) -> str:
-    """Write a power of ten; Matplotlib's own mathematics takes as long as all of a picture."""
+    """Return a power of ten as text; Matplotlib's math text takes as long as a whole picture."""
     return "10" + f"{exponent:.0f}".translate(SUPERSCRIPT)
 
 
 def within(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the share of each bin, without the two counts beyond the edges."""
+    """Return the share of each bin, without the two counts outside the edges."""
     shares: NDArray[np.float64] = counts[1:-1] / max(1, counts.sum())
     return shares
 
 
 def place_of(shares: NDArray[np.float64], edges: NDArray[np.float64]) -> float:
-    """Return where the highest bin is: its value next to zero, or the end of the axis it is at."""
+    """Return where the highest bin is: its value nearest to zero, or its end of the axis."""
     highest = int(shares.argmax())
     if highest in (0, len(shares) - 1):
         return float(edges[-1 if highest else 0])
@@ -269,18 +269,18 @@ def place_of(shares: NDArray[np.float64], edges: NDArray[np.float64]) -> float:
 
 
 def scale(shares: NDArray[np.float64]) -> float:
-    """Return what makes the highest bin 1; one that towers over the rest may exceed it."""
+    """Return the factor that makes the highest bin 1; a bin that towers over the rest exceeds 1."""
     highest, second = np.sort(shares)[[-1, -2]]
     return float(1 / (min(highest, TOWERING * second) or highest or 1.0))
 
 
 def heights(shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how high to draw each bin within the room of its layer."""
+    """Return the height of each bin within its layer."""
     return ROOM * np.minimum(shares * scale(shares), 1)
 
 
 def value_axis(panel: Axes, quantity: Quantity, low: float, high: float) -> None:
-    """Label the axis that all layers share, with few ticks."""
+    """Set up the axis that all layers share, with few ticks."""
     panel.set_xlim(low, high)
     if quantity == Quantity.GRADIENTS:
         ticks = np.arange(low + 2, high, 4)

@@ -1,4 +1,4 @@
-"""Reproduction: what a store holds of a run, and whether the run's numbers come out again."""
+"""Reproduction: reading a recorded run from a store, and comparing its numbers with new ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from initlab.checks import UserError
-from initlab.config import GROUPS, MOST_LETTERS, as_typed, essential
+from initlab.config import GROUPS, MAX_CONFIG_CHARS, as_typed, essential
 from initlab.data import Data
 from initlab.nn.metrics import Metric
 from initlab.nn.training import Step
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from mlflow.entities import Run as TrackedRun
 
 LOSSES = (Metric.TRAIN_LOSS, Metric.F)
-COMPARED = 500  # letters of a param, of which a store keeps the first few thousand
-Numbers = dict[tuple[int, str], set[float]]  # (step, name) → the value; two if a store has two
+COMPARED_CHARS = 500  # of a param; a store truncates it after a few thousand
+Numbers = dict[tuple[int, str], set[float]]  # (step, name) → the value, or several if recorded so
 
 
 class ReproductionError(UserError):
-    """There is no such run, or nothing that could be run again."""
+    """There is no such run, or it cannot be reproduced."""
 
 
 @dataclass(frozen=True, eq=False)
-class Recorded:
-    """A trial as its store holds it. Anybody may have written it: it is data, and not trusted.
+class RecordedRun:
+    """A trial as read from a store. It is not trusted.
 
     status  FINISHED, FAILED, KILLED or RUNNING
     config  the text of its config.yaml
@@ -52,26 +52,27 @@ class Recorded:
 
     @property
     def choices(self) -> dict[str, str]:
-        """The option of each group that it made use of."""
+        """The option of each group that it used."""
         return {group: self.params[group] for group in GROUPS if group in self.params}
 
 
-def fetch(uri: str | None, run_id: str, project: Path) -> Recorded:
-    """Return a trial from a store, into which nothing is written.
+def fetch(uri: str | None, run_id: str, project: Path) -> RecordedRun:
+    """Return a trial from a store; the store is only read.
 
-    uri: of a database or a server; None: $MLFLOW_TRACKING_URI, else mlflow.db in `project`. Raises
-    `UserError` if there is no such store or trial, or if the trial left no config.yaml.
+    uri  of a database or a server; None: $MLFLOW_TRACKING_URI, else mlflow.db in `project`
+
+    Raises `UserError` if there is no such store or trial, or if the trial has no config.yaml.
     """
     if not re.fullmatch(r"[\w-]+", run_id):
-        raise ReproductionError(f"{printable(run_id)}: a run id has letters and digits alone")
+        raise ReproductionError(f"{printable(run_id)}: a run id has only letters and digits")
     with reading(uri, project) as client:
         with quick_and_quiet():
             run = find_runs(client, [run_id]).get(run_id)
         if run is None:
             place = mask_password(client.tracking_uri)
             raise ReproductionError(f"{run_id}: there is no such run in {place}, or it is deleted")
-        refuse_others(run)
-        return Recorded(
+        require_trial(run)
+        return RecordedRun(
             run_id,
             printable(run.info.run_name or ""),
             run.info.status,
@@ -82,12 +83,12 @@ def fetch(uri: str | None, run_id: str, project: Path) -> Recorded:
         )
 
 
-def refuse_others(run: TrackedRun) -> None:
+def require_trial(run: TrackedRun) -> None:
     """Raise `ReproductionError` for a run that is not a trial of initlab."""
     role = run.data.tags.get(Tag.ROLE)
     if role == Role.SUMMARY:
         raise ReproductionError(
-            f"{run.info.run_id}: this is the summary of a sweep; take one of its trials"
+            f"{run.info.run_id}: this is the summary of a sweep; choose one of its trials"
         )
     if role != Role.TRIAL or "model" not in run.data.params:
         raise ReproductionError(f"{run.info.run_id}: this run is not a trial of initlab")
@@ -99,16 +100,16 @@ def config_of(client: MlflowClient, run: TrackedRun) -> str:
     sizes = {file.path: file.file_size or 0 for file in client.list_artifacts(run_id)}
     if "config.yaml" not in sizes:
         error = run.data.tags.get(Tag.ERROR)
-        died = f"; it died of: {printable(error)}" if error else ""
-        raise ReproductionError(f"{run_id}: the run has no config.yaml{died}")
-    if sizes["config.yaml"] > 4 * MOST_LETTERS:  # a letter has up to four bytes
+        failed = f"; it failed with: {printable(error)}" if error else ""
+        raise ReproductionError(f"{run_id}: the run has no config.yaml{failed}")
+    if sizes["config.yaml"] > 4 * MAX_CONFIG_CHARS:  # a character has up to four bytes
         raise ReproductionError(f"{run_id}: config.yaml has {sizes['config.yaml']:,} bytes")
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(client.download_artifacts(run_id, "config.yaml", scratch))
         try:
             return file.read_text("utf-8")
         except UnicodeDecodeError as error:
-            raise ReproductionError(f"{run_id}: config.yaml is not a text in UTF-8") from error
+            raise ReproductionError(f"{run_id}: config.yaml is not UTF-8 text") from error
 
 
 def numbers_of(client: MlflowClient, run: TrackedRun) -> Numbers:
@@ -123,56 +124,56 @@ def numbers_of(client: MlflowClient, run: TrackedRun) -> Numbers:
 
 
 def printable(text: str) -> str:
-    """Return the first letters of a text that came from a store, safe for a terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text[:200])
+    """Return the first characters of a string from a store, safe to print on a terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text[:200])
 
 
-def refuse_other_data(tags: Mapping[str, str], data: Data | None) -> None:
-    """Raise `ReproductionError` if the run read other data than there are now."""
+def require_same_data(tags: Mapping[str, str], data: Data | None) -> None:
+    """Raise `ReproductionError` if the data have changed since the run."""
     then = tags.get(Tag.DATA)
     if data and then and then != data.sha256:
         raise ReproductionError(
-            f"the data are others: their SHA-256 was {printable(then)[:12]}… then and is "
-            f"{data.sha256[:12]}… now,\nso other numbers would come out of them"
+            f"the data have changed: their SHA-256 was {printable(then)[:12]}… then and is "
+            f"{data.sha256[:12]}… now,\nso the numbers would differ"
         )
 
 
-def changes(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Return what differs between the versions in the tags of a run and those of now."""
+def version_changes(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Return the differences between the versions in the tags of a run and the current ones."""
 
     def both(key: str) -> str:
-        letters = 8 if key == Tag.COMMIT else None
-        return f"{printable(then[key])[:letters]} then, {now[key][:letters]} now"
+        length = 8 if key == Tag.COMMIT else None
+        return f"{printable(then[key])[:length]} then, {now[key][:length]} now"
 
     differing = [key for key in now if key in then and then[key] != now[key]]
-    changed_versions = [
+    changes = [
         f"{key.removeprefix('version.')} {both(key)}"
         for key in differing
         if key.startswith("version.")
     ]
     if Tag.COMMIT in differing:
-        changed_versions.append(f"revision {both(Tag.COMMIT)}")
+        changes.append(f"revision {both(Tag.COMMIT)}")
     changed = Tag.COMMIT in differing or "true" in (then.get(Tag.DIRTY), now.get(Tag.DIRTY))
     if changed and Tag.NUMERICS not in then:
-        changed_versions.append("whether the numerics were of the same code was not recorded")
-    return changed_versions
+        changes.append("whether the code of the numerics has changed was not recorded")
+    return changes
 
 
 def contradictions(params: Mapping[str, str], spec: RunSpec) -> list[str]:
-    """Return where the config of a run and its params, which the UI shows, do not agree."""
-    found = []
+    """Return the differences between a run's config and its params, which the UI shows."""
+    lines = []
     for key, value in used(spec.config, essential(spec.settings)).items():
         now = as_typed(value)
         if key not in params:
-            found.append(f"{key} was not recorded; it is taken to have been {now}")
-        elif params[key][:COMPARED] != now[:COMPARED]:
-            found.append(f"{key} is {now} in config.yaml, {printable(params[key])} in the params")
-    return found
+            lines.append(f"{key} was not recorded; assuming {now}")
+        elif params[key][:COMPARED_CHARS] != now[:COMPARED_CHARS]:
+            lines.append(f"{key} is {now} in config.yaml, {printable(params[key])} in the params")
+    return lines
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A number that came out otherwise: `then` was recorded; `now` is None if none came out."""
+    """A number that differs: `then` was recorded; `now` is None if the new run has none."""
 
     step: int
     name: str
@@ -182,11 +183,11 @@ class Difference:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What came of running again.
+    """The result of a comparison.
 
-    compared     how many numbers there are of each name
-    differences  by step, and in each step the loss first
-    added        how many numbers of each name came out that had not been recorded
+    compared     how many recorded numbers each metric has
+    differences  sorted by step, the loss first
+    added        how many new numbers of each metric were not recorded
     """
 
     compared: Counter[str]
@@ -195,7 +196,7 @@ class Reproduction:
 
     @property
     def identical(self) -> bool:
-        """Whether all that was recorded came out again, bit for bit."""
+        """Whether all recorded numbers were reproduced, bit for bit."""
         return not self.differences
 
     def __str__(self) -> str:
@@ -203,37 +204,37 @@ class Reproduction:
         other = "other number" if losses else "number"
         totals = {"loss": losses, other: self.compared.total() - losses}
         if self.identical:
-            counts = [amount(total, what) for what, total in totals.items() if total]
+            counts = [pluralize(total, what) for what, total in totals.items() if total]
             return f"bit-identical: {' and '.join(counts)}"
         first = self.differences[0]
         now = "none" if first.now is None else repr(first.now)
-        by = "" if first.now is None else f" ({first.now - first.then:+.2g})"
+        change = "" if first.now is None else f" ({first.now - first.then:+.2g})"
         lines = [
             f"different, first at step {first.step:,}: {first.name}",
-            f"  {first.then!r} then, {now} now{by}",
+            f"  {first.then!r} then, {now} now{change}",
         ]
         for what, total in totals.items():
             found = [each for each in self.differences if (each.name in LOSSES) == (what == "loss")]
             sizes = [abs(each.now - each.then) for each in found if each.now is not None]
             if sizes:
                 most = f"by {max(sizes):.2g} at most"
-                lines.append(f"{len(sizes):,} of {amount(total, what)} differ, {most}")
+                lines.append(f"{len(sizes):,} of {pluralize(total, what)} differ, {most}")
             if len(found) > len(sizes):
-                lost = len(found) - len(sizes)
-                lines.append(f"{lost:,} of {amount(total, what)} did not come out at all")
+                missing = len(found) - len(sizes)
+                lines.append(f"missing from the new run: {missing:,} of {pluralize(total, what)}")
         return "\n".join(lines)
 
 
-def amount(number: int, what: str) -> str:
-    """Return a number of things, such as 1 loss or 1,000 losses."""
+def pluralize(number: int, what: str) -> str:
+    """Return a count with its noun, such as 1 loss or 1,000 losses."""
     plural = "" if number == 1 else "es" if what.endswith("s") else "s"
     return f"{number:,} {what}{plural}"
 
 
-def compare(numbers: Numbers, steps: Iterable[Step]) -> Reproduction:
-    """Take steps until all numbers recorded have been compared; what is equal is so in each bit.
+def compare_numbers(numbers: Numbers, steps: Iterable[Step]) -> Reproduction:
+    """Run steps until all recorded numbers have been compared, bit for bit.
 
-    Only 0 and -0 count as equal, as SQLite knows no -0.
+    Only 0 and -0 count as equal, because SQLite does not store -0.
     """
     compared = Counter(name for _, name in numbers)
     left, differences, added = dict(numbers), [], Counter[str]()

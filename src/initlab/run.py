@@ -175,7 +175,7 @@ class RunSpec:
         inits = config.model.inits.items()
         return replace(
             context,
-            places=tuple(f"model.{place}_init={own}" for place, own in inits),
+            init_overrides=tuple(f"model.{place}_init={own}" for place, own in inits),
             residual=config.model.residual,
             batch_norm=config.model.batch_norm,
             weight_decay=config.train.weight_decay,

@@ -1,11 +1,11 @@
-"""The config: its schema, the objects that it builds, and its errors explained.
+"""The config: its schema, the objects built from it, and readable errors.
 
-schema    every key, its type and its default
-build     from the composed config to the objects that run
-composed  what Hydra knows of a run beyond its values
-stored    a config read back from a store, which anybody may have written
-explain   errors of Hydra and OmegaConf in words that a user can act on
-pages     the options as the help page lists them
+schema     every key, its type and its default
+build      from the composed config to the objects that run
+composed   what Hydra's own node says about a run
+stored     a config read back from a store, which is not trusted
+explain    errors of Hydra and OmegaConf in words that a user can act on
+help_page  the lists of options for the help page
 """
 
 from initlab.config.build import build, register
@@ -17,7 +17,7 @@ from initlab.config.composed import (
     plain_values,
     run_name,
     sweep_id,
-    typed,
+    typed_overrides,
 )
 from initlab.config.explain import explain
 from initlab.config.schema import (
@@ -33,11 +33,11 @@ from initlab.config.schema import (
     load_option,
     options,
 )
-from initlab.config.stored import MOST_LETTERS, restore
+from initlab.config.stored import MAX_CONFIG_CHARS, restore
 
 __all__ = [
     "GROUPS",
-    "MOST_LETTERS",
+    "MAX_CONFIG_CHARS",
     "PROJECT",
     "SCHEMAS",
     "Config",
@@ -59,5 +59,5 @@ __all__ = [
     "restore",
     "run_name",
     "sweep_id",
-    "typed",
+    "typed_overrides",
 ]

@@ -1,4 +1,4 @@
-"""Building: from the composed config to the objects that run."""
+"""From the composed config to the objects that run."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from initlab.config.explain import class_line, unknown_key
-from initlab.config.pages import experiments_page, options_page
+from initlab.config.help_page import list_experiments, list_options
 from initlab.config.schema import GROUPS, PROJECT, SCHEMAS, Config, ConfigError, options
 
 
 def register() -> None:
-    """Put the schema into Hydra's ConfigStore, where the YAML files find it."""
+    """Register the schema in Hydra's ConfigStore, and the resolvers that the YAML files use."""
     OmegaConf.register_new_resolver("project", lambda: str(PROJECT), replace=True)
-    OmegaConf.register_new_resolver("options", options_page, replace=True)
-    OmegaConf.register_new_resolver("experiments", experiments_page, replace=True)
+    OmegaConf.register_new_resolver("options", list_options, replace=True)
+    OmegaConf.register_new_resolver("experiments", list_experiments, replace=True)
     store = ConfigStore.instance()
     store.store(name="schema", node=Config, provider="initlab")
     for group, schemas in SCHEMAS.items():
@@ -28,13 +28,13 @@ def register() -> None:
 def build(config: DictConfig) -> Config:
     """Turn the composed config into the objects that run.
 
-    Raises `ConfigError` for a value out of range, for a key that the schema does not know (which
-    Hydra's `+key=value` lets in) and for settings that contradict each other.
+    Raises `ConfigError` for a value out of range, for a key that is not in the schema (Hydra's
+    `+key=value` can add one) and for settings that contradict each other.
     """
     if OmegaConf.get_type(config) is not Config:
         raise ConfigError(
-            "the config has no schema: its defaults must begin with `- schema`, as those of "
-            "conf/config.yaml do"
+            "the config has no schema: its defaults must begin with `- schema`, as in "
+            "conf/config.yaml"
         )
     refuse_unknown_keys(config)
     built: dict[str, Any] = {}
@@ -55,13 +55,13 @@ def build(config: DictConfig) -> Config:
 
 
 def refuse_unknown_keys(config: DictConfig, path: str = "") -> None:
-    """Raise `ConfigError` for a key that no dataclass of the schema has, also within a list."""
+    """Raise `ConfigError` for a key that is not in the schema, and for a mapping in a list."""
     schema = OmegaConf.get_type(config)
     if schema is None or schema is dict:
         return
     known = [field.name for field in fields(schema) if field.init]
     for key in map(str, config):
-        if key == "hydra" and not path:  # which is Hydra's own
+        if key == "hydra" and not path:  # Hydra's own node
             continue
         if key not in known:
             raise ConfigError(unknown_key(f"{path}{key}", known))

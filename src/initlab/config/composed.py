@@ -1,4 +1,4 @@
-"""Composed configs: what Hydra knows of a run beyond its values."""
+"""Composed configs: plain values, and what Hydra's own node says about a run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from initlab.config.schema import GROUPS
 
 
 def plain_values(composed: DictConfig) -> dict[str, Any]:
-    """Return a composed config as nested plain values, resolved, without the node of Hydra."""
+    """Return a composed config as nested plain values, resolved, without Hydra's own node."""
     values = {str(key): composed[key] for key in composed if key != "hydra"}
     return {
         key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
@@ -21,38 +21,40 @@ def plain_values(composed: DictConfig) -> dict[str, Any]:
 
 
 def chosen_options(hydra: Any) -> dict[str, str]:
-    """Return the option chosen in each group; `hydra` is the node of that name."""
+    """Return the option chosen in each group; `hydra` is Hydra's own node."""
     return {group: str(hydra.runtime.choices[group]) for group in GROUPS}
 
 
 def run_name(hydra: Any) -> str:
-    """Return the name of a run: as set by a sweep, else the settings that were typed, else ""."""
-    if any(text.startswith("hydra.job.name=") for text in typed(hydra.overrides.hydra)):
+    """Return the name of a run: set by a sweep, or the settings that were typed, or ""."""
+    if any(text.startswith("hydra.job.name=") for text in typed_overrides(hydra.overrides.hydra)):
         return str(hydra.job.name)
     return " ".join(
-        text for text in typed(hydra.overrides.task) if not text.startswith(("tracking.", "sweep."))
+        text
+        for text in typed_overrides(hydra.overrides.task)
+        if not text.startswith(("tracking.", "sweep."))
     )
 
 
 def output_folder(hydra: Any) -> Path:
-    """Return the folder of a run, "." before Hydra has given it one."""
+    """Return the folder of a run, "." before Hydra has set it."""
     return Path(OmegaConf.select(hydra, "runtime.output_dir") or "")
 
 
 def sweep_id(hydra: Any) -> str:
-    """Return the id of the sweep that a run is a trial of, "" if it is of none."""
+    """Return the id of the sweep that a run belongs to, "" if it is a single run."""
     return Path(hydra.sweep.dir).name if hydra.mode == RunMode.MULTIRUN else ""
 
 
-def typed(overrides: ListConfig) -> list[str]:
-    """Return overrides as they were typed, without resolving what they speak of."""
+def typed_overrides(overrides: ListConfig) -> list[str]:
+    """Return overrides as they were typed, with interpolations unresolved."""
     texts = OmegaConf.to_container(overrides, resolve=False)
     assert isinstance(texts, list)
     return texts
 
 
 def as_typed(value: Any) -> str:
-    """Return a value as it is written on the command line."""
+    """Return a value as it is typed on the command line."""
     names = {None: "null", True: "true", False: "false"}
     return names[value] if value is None or isinstance(value, bool) else str(value)
 

@@ -1,4 +1,4 @@
-"""Explanations: the errors of Hydra and OmegaConf in words that a user can act on."""
+"""Errors of Hydra and OmegaConf in words that a user can act on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from initlab.config.schema import GROUPS, SCHEMAS
 
 
 def explain(error: Exception) -> str:
-    """Return what a user should read about an error of Hydra or OmegaConf."""
+    """Return the message to show for an error of Hydra or OmegaConf."""
     file = re.match(r"In '(.+?)': \w+ raised while composing config:", str(error))
     if file and isinstance(error.__context__, Exception):
         return f"{file[1]}.yaml: {explain(error.__context__)}"
@@ -53,42 +53,42 @@ def explain(error: Exception) -> str:
 
 
 def unknown_key(key: str, siblings: Iterable[str]) -> str:
-    """Say that a dotted key does not exist, and which do."""
+    """Return that a dotted key does not exist, and which keys do."""
     group, _, name = key.rpartition(".")
     known = [sibling for sibling in siblings if sibling != "hydra"]
     what = f"{group} has no key {name!r}" if group else f"there is no key or group {name!r}"
-    if name.startswith("_"):  # such as _target_, by which Hydra would call whatever it names
+    if name.startswith("_"):  # such as _target_, which makes Hydra call any function
         return f"{key}: {what}: a config is data and cannot name code.{class_line(group)}"
     return f"{key}: {what}.{choices(name, known)}"
 
 
 def class_line(key: str) -> str:
-    """Say how an option of the group that a key stands in names its class."""
+    """Return how an option of the key's group names its class."""
     group = key.partition(".")[0]
     if group not in GROUPS:
         return ""
     return (
-        f"\nThe file of an option names its class so, as docs/extending.md explains:\n"
+        f"\nThe file of an option names its class like this (see docs/extending.md):\n"
         f"  defaults:\n    - /schema/{group}@_here_: <class>\n    - _self_\n"
         f"Classes: {', '.join(SCHEMAS[group])}"
     )
 
 
-WANTED = {
+EXPECTED = {
     FloatNode: "a number",
     IntegerNode: "an integer",
     BooleanNode: "true or false",
-    StringNode: "a text",
-    UnionNode: "a number or a text",
+    StringNode: "a string",
+    UnionNode: "a number or a string",
     ListConfig: "a list, such as [200, 200]",
     DictConfig: "a group of keys",
 }
 
 
 def wrong_type(error: OmegaConfBaseException) -> str:
-    """Say which type a key wants."""
-    for node, wanted in WANTED.items():
+    """Return which type a key must have."""
+    for node, expected in EXPECTED.items():
         if isinstance(error.child_node, node):
             value = "null" if error.value is None else repr(error.value)
-            return f"{error.full_key} must be {wanted}; got {value}"
+            return f"{error.full_key} must be {expected}; got {value}"
     return f"{error.full_key}: {first_line(error)}"

@@ -1,7 +1,7 @@
 """The schema: every key of a config, its type and its default.
 
-Config is data. Every option of a group is one dataclass here and one YAML file in `conf/`. Nothing
-in it names code.
+Config is data and names no code. Every option of a group is a YAML file in `conf/`, which sets the
+fields of one dataclass.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ GROUPS = ("init", "activation", "optimizer", "schedule", "model", "data")
 
 
 class ConfigError(checks.UserError):
-    """A mistake in a setting; the message names the key, the value and the choices."""
+    """An invalid setting; the message has the key, the value and the choices."""
 
 
 def concrete_classes(base: type) -> dict[str, type]:
-    """Return by name the classes of initlab below `base` that can be made."""
+    """Return the concrete subclasses of `base` in initlab, by name."""
     found: dict[str, type] = {}
     child: type
     for child in base.__subclasses__():
@@ -37,7 +37,7 @@ def concrete_classes(base: type) -> dict[str, type]:
     return found
 
 
-# group → class name → dataclass; the files of conf/<group>/ name the class that they fill in.
+# group → class name → dataclass; each file in conf/<group>/ names the class that it configures.
 SCHEMAS: dict[str, dict[str, type]] = {
     "init": concrete_classes(initializers.Initializer),
     "activation": concrete_classes(activations.Activation),
@@ -53,8 +53,8 @@ class Tracking:
     """Where runs are recorded: the `tracking.*` keys.
 
     uri         of the MLflow store; null: $MLFLOW_TRACKING_URI, else mlflow.db in the project
-    experiment  MLflow experiment to put the runs in
-    pictures    false draws none, and records numbers and histograms alone
+    experiment  MLflow experiment of the runs
+    pictures    false records numbers and histograms only
     enabled     false trains without MLflow
     """
 
@@ -72,10 +72,10 @@ class Tracking:
 class Sweep:
     """What `-m` does: the `sweep.*` keys.
 
-    existing  where a finished run of the same numbers is in the experiment: skip the trial, rerun
-              it, or end with an error before anything starts
-    on_error  after a trial that fails: continue with the others, or stop
-    dry_run   true lists the trials and what would become of them, and starts none
+    existing  if the experiment has a finished run with the same fingerprint: skip the trial, rerun
+              it, or stop with an error before any trial starts
+    on_error  after a trial fails: continue with the others, or stop
+    dry_run   true lists the trials and their states, and starts none
     """
 
     existing: str = "skip"
@@ -102,8 +102,8 @@ class Config:
     sweep: Sweep = field(default_factory=Sweep, metadata=datasets.INCIDENTAL)
     seed: int = 0
     dtype: str = "float32"
-    # The laws of `model.output_init` and its like, by place; made by `build`, not set by anybody.
-    places: dict[str, initializers.Initializer] = field(
+    # The laws for `model.input_init` and the like, by place; derived, so it is not a key.
+    layer_inits: dict[str, initializers.Initializer] = field(
         init=False, default_factory=dict, metadata={"omegaconf_ignore": True}
     )
 
@@ -120,13 +120,13 @@ class Config:
         assert isinstance(self.model, models.NetworkModel)
         if self.train.steps and not self.data.labelled:
             raise ValueError(
-                f"train.steps must be 0 for data without labels, which nothing can be learnt "
-                f"from; got {self.train.steps}"
+                f"train.steps must be 0 for data without labels, which cannot be learned from; "
+                f"got {self.train.steps}"
             )
         if self.model.batch_norm and self.train.batch_size < 2:
             raise ValueError(
-                f"train.batch_size must be at least 2 with model.batch_norm, as one example has "
-                f"no variance; got {self.train.batch_size}"
+                f"train.batch_size must be at least 2 with model.batch_norm, because one example "
+                f"has no variance; got {self.train.batch_size}"
             )
         self.init = self.init.tuned(self.activation)
         for place, option in self.model.inits.items():
@@ -134,11 +134,11 @@ class Config:
                 raise ValueError(
                     checks.no_such_option(f"model.{place}_init", option, options("init"))
                 )
-            self.places[place] = load_option("init", option).tuned(self.activation)
+            self.layer_inits[place] = load_option("init", option).tuned(self.activation)
 
 
 def load_option(group: str, option: str) -> Any:
-    """Return the object that an option of a group stands for, with the settings of its file."""
+    """Return the object of an option, with the settings of its file."""
     settings = OmegaConf.load(PROJECT / "conf" / group / f"{option}.yaml")
     assert isinstance(settings, DictConfig)
     schema = SCHEMAS[group][settings.pop("defaults")[0][f"/schema/{group}@_here_"]]
@@ -146,12 +146,12 @@ def load_option(group: str, option: str) -> Any:
 
 
 def options(group: str) -> list[str]:
-    """Return the options of a config group: the names of its files."""
+    """Return the options of a config group, which are the names of its files."""
     return sorted(file.stem for file in (PROJECT / "conf" / group).glob("*.yaml"))
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every value of a plain nested dict by its dotted key."""
+    """Yield every dotted key of a nested dict with its value."""
     for key, value in config.items():
         if isinstance(value, dict):
             yield from flatten(value, f"{prefix}{key}.")
@@ -160,20 +160,20 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def incidental_keys() -> tuple[str, ...]:
-    """Return how the keys begin that no number depends on, such as `tracking.` and `data.root`.
+    """Return the prefixes of keys that no number depends on, such as `tracking.` and `data.root`.
 
-    They are the fields that the dataclasses mark so: where things are, and how they are fetched.
+    They are the fields marked as incidental: where things are, and how they are fetched.
     """
-    found = {f"{each.name}.": each for each in fields(Config)}
+    keys = {f"{each.name}.": each for each in fields(Config)}
     for group, classes in SCHEMAS.items():
         for schema in classes.values():
-            found |= {f"{group}.{each.name}": each for each in fields(schema)}
-    return tuple(key for key, each in found.items() if each.metadata.get("incidental"))
+            keys |= {f"{group}.{each.name}": each for each in fields(schema)}
+    return tuple(key for key, each in keys.items() if each.metadata.get("incidental"))
 
 
 INCIDENTAL_KEYS = incidental_keys()
 
 
 def essential(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings, by dotted key, that the numbers of a run depend on."""
+    """Return those settings, by dotted key, that the numbers of a run depend on."""
     return {key: value for key, value in settings.items() if not key.startswith(INCIDENTAL_KEYS)}

@@ -1,4 +1,4 @@
-"""Stored configs: the config.yaml of a recorded run, which anybody may have written."""
+"""Stored configs: the config.yaml of a recorded run, which is not trusted."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from initlab.config.schema import GROUPS, PROJECT, Config, ConfigError, essentia
 def restore(chosen: Mapping[str, str], text: str) -> tuple[Config, dict[str, Any]]:
     """Return the config of a recorded run, as the objects that run and as nested plain values.
 
-    chosen  the option of each group that the run made use of
-    text    its config.yaml; only what numbers depend on is taken from it, while where things are
-            and how they are fetched is as conf/ has it now
+    chosen  the option of each group that the run used
+    text    its config.yaml, from which only the settings that decide the numbers are taken; where
+            things are and how they are fetched is as in conf/ now
 
-    Both may have been written by anybody, and can execute nothing. Raises `ConfigError` for what
-    `build` refuses, and for a text that is more than names and plain values.
+    Neither is trusted, and neither can execute code. Raises `ConfigError` for what `build` refuses,
+    and for a text with more than names and plain values.
     """
     for group, option in chosen.items():
         if option not in options(group):
             raise ConfigError(no_such_option(group, option, options(group)))
     document = read_plain(text)
     unused = {*GROUPS} - {*chosen}
-    begun = GlobalHydra.instance().is_initialized()  # there can be one in a process
+    initialized = GlobalHydra.instance().is_initialized()  # at most once in a process
     folder = str(PROJECT / "conf")
     try:
-        with nullcontext() if begun else initialize_config_dir(folder, version_base="1.3"):
+        with nullcontext() if initialized else initialize_config_dir(folder, version_base="1.3"):
             local = compose("config", [f"{group}={option}" for group, option in chosen.items()])
         composed = OmegaConf.merge(local, essential_part(document, local, unused))
         assert isinstance(composed, DictConfig)
@@ -53,7 +53,7 @@ def restore(chosen: Mapping[str, str], text: str) -> tuple[Config, dict[str, Any
 
 
 def essential_part(document: dict[str, Any], local: DictConfig, unused: set[str]) -> dict[str, Any]:
-    """Return of a config.yaml what numbers depend on, less the unused groups."""
+    """Return the settings in a config.yaml that decide the numbers, without the unused groups."""
     names = [str(name) for name in local]
     taken: dict[str, Any] = {}
     for name, value in document.items():
@@ -69,9 +69,9 @@ def essential_part(document: dict[str, Any], local: DictConfig, unused: set[str]
     return taken
 
 
-MOST_LETTERS = 1_000_000  # of a config.yaml; that of a usual run has 700
+MAX_CONFIG_CHARS = 1_000_000  # a usual config.yaml has 700
 REFUSED_TOKENS = {
-    yaml.AliasToken: "an alias (*)",  # a few lines of which can stand for a billion values
+    yaml.AliasToken: "an alias (*)",  # a few lines of aliases can expand to a billion values
     yaml.AnchorToken: "an anchor (&)",
     yaml.TagToken: "a tag (!)",  # which may name a class
     yaml.DirectiveToken: "a directive (%)",
@@ -80,10 +80,10 @@ PLAIN = (str, int, float, bool, type(None))
 
 
 class UniqueKeyLoader(yaml.SafeLoader):  # type: ignore[misc]
-    """PyYAML's safe loader, which refuses a key that is set twice and keys that are no names."""
+    """PyYAML's safe loader, which also refuses duplicate keys and keys that are not names."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[str, Any]:
-        """Return a mapping; raises `ConfigError` at the first key that is wrong."""
+        """Return a mapping; raises `ConfigError` at the first invalid key."""
         names = set()
         for key, _ in node.value:
             name, line = key.value, key.start_mark.line + 1
@@ -97,25 +97,25 @@ class UniqueKeyLoader(yaml.SafeLoader):  # type: ignore[misc]
 
 
 def read_plain(text: str) -> dict[str, Any]:
-    """Return the mapping that a YAML text holds, if it has nothing but names and plain values.
+    """Return the mapping in a YAML text, which may have only names and plain values.
 
-    Raises `ConfigError` for whatever YAML can do beyond that, for keys that name code, for
-    interpolations, and for what is not YAML.
+    Raises `ConfigError` for every other feature of YAML, for keys that name code, for
+    interpolations, and for text that is not YAML.
     """
-    if len(text) > MOST_LETTERS:
+    if len(text) > MAX_CONFIG_CHARS:
         raise ConfigError(
-            f"config.yaml must have at most {MOST_LETTERS:,} letters; got {len(text):,}"
+            f"config.yaml must have at most {MAX_CONFIG_CHARS:,} characters; got {len(text):,}"
         )
     try:
         for token in yaml.scan(text, yaml.SafeLoader):
             if refused := REFUSED_TOKENS.get(type(token)):
                 line = token.start_mark.line + 1
                 raise ConfigError(
-                    f"config.yaml, line {line}: {refused} is refused, a config is plain data"
+                    f"config.yaml, line {line}: {refused} is not allowed, a config is plain data"
                 )
         document = yaml.load(text, UniqueKeyLoader)
     except RecursionError as error:
-        raise ConfigError("config.yaml: lists and keys stand too deep within each other") from error
+        raise ConfigError("config.yaml: lists and keys are nested too deeply") from error
     except yaml.MarkedYAMLError as error:
         raise ConfigError(
             f"config.yaml, line {error.problem_mark.line + 1}: {error.problem}"
@@ -130,7 +130,7 @@ def read_plain(text: str) -> dict[str, Any]:
 
 
 def refuse_code(value: Any, path: str) -> None:
-    """Raise `ConfigError` for whatever at `path` is not a name or a plain value."""
+    """Raise `ConfigError` for anything at `path` that is not a name or a plain value."""
     if isinstance(value, dict):
         for key, item in value.items():
             name = f"{path}.{key}" if path else key
@@ -144,6 +144,6 @@ def refuse_code(value: Any, path: str) -> None:
         raise ConfigError(f"{path} must be a plain value; got {str(value)[:80]!r}")
     elif isinstance(value, str):
         if "${" in value:
-            raise ConfigError(f"{path}: an interpolation is refused; got {value[:80]!r}")
+            raise ConfigError(f"{path}: an interpolation is not allowed; got {value[:80]!r}")
         if not value.isprintable():
             raise ConfigError(f"{path} must be a plain value; got {value[:80]!r}")

@@ -1,7 +1,7 @@
-"""Activation functions, each with its derivative beside it.
+"""Activation functions, each next to its derivative.
 
-All work element by element on arrays of any shape and write into `out`; none changes z or y. Where
-a formula needs a second array, it makes it anew.
+All work elementwise on arrays of any shape and write into `out`; none changes z or y. A formula
+that needs a second array allocates it.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from initlab.data.arrays import Array
 
 @dataclass
 class Activation(ABC):
-    """y = φ(z), element by element; at a kink φ' is that of the side below.
+    """y = φ(z), elementwise; at a kink φ' is the derivative from the left.
 
-    bounded   whether φ is flat at both ends, so that speaking of saturation makes sense
-    steepest  the largest φ' of a bounded activation, of no meaning for others; where φ' falls below
-              a share of it, a unit counts as saturated
-    range     the interval over which histograms of y are drawn, the same for every run
+    bounded    whether φ is flat at both ends, so that it can saturate
+    max_slope  the largest φ' of a bounded activation, meaningless for others; a unit counts as
+               saturated where φ' is below a fraction of it
+    range      the interval of the histograms of y, the same for every run
     """
 
     bounded: ClassVar[bool] = False
-    steepest: ClassVar[float] = 1.0
+    max_slope: ClassVar[float] = 1.0
     range: ClassVar[tuple[float, float]] = (-4.0, 4.0)
 
     @abstractmethod
@@ -42,12 +42,13 @@ class Activation(ABC):
     def gain(self) -> float:
         """Return 1 / √E[φ(z)²] for z ~ N(0, 1).
 
-        Weights of std gain / √n_in make z of rms 1 out of z of rms 1. It is √2 for relu (He et al.
-        2015) and 1 for selu (Klambauer et al. 2017), and most activations come back to rms 1 from
-        elsewhere; gelu and silu move away from it, a little more at every layer.
+        With weights of std gain / √n_in, z of rms 1 in one layer gives z of rms 1 in the next. The
+        gain is √2 for relu (He et al. 2015) and 1 for selu (Klambauer et al. 2017). For most
+        activations an rms other than 1 returns to 1 with depth; for gelu and silu it drifts further
+        away at every layer.
         """
-        # Even steps beat Gauss-Hermite nodes here: at the kinks of hard_tanh they err by 1e-7,
-        # 300 Gauss-Hermite nodes by 2e-3, and NumPy cannot make 400.
+        # Even steps beat Gauss-Hermite nodes here: at the kinks of hard_tanh their error is 1e-7,
+        # that of 300 Gauss-Hermite nodes 2e-3, and NumPy cannot compute 400.
         z = np.linspace(-10.0, 10.0, 20_001)
         density = np.exp(-0.5 * z**2)
         y = self.value(z, np.empty_like(z))
@@ -70,12 +71,12 @@ class Identity(Activation):
 class Sigmoid(Activation):
     """φ(z) = 1 / (1 + e⁻ᶻ)."""
 
-    steepest: ClassVar[float] = 0.25
+    max_slope: ClassVar[float] = 0.25
     bounded: ClassVar[bool] = True
     range: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def value(self, z: Array, out: Array) -> Array:
-        # e⁻ᶻ overflows below z = -88 in float32, where φ is zero to all digits.
+        # e⁻ᶻ overflows below z = -88 in float32, where φ is zero to machine precision.
         largest = -math.log(np.finfo(z.dtype).tiny)
         np.negative(z, out=out)
         np.minimum(out, largest, out=out)
@@ -111,7 +112,7 @@ class Relu(Activation):
     range: ClassVar[tuple[float, float]] = (0.0, 4.0)
 
     def value(self, z: Array, out: Array) -> Array:
-        zeros = np.zeros(z.shape[-1], z.dtype)  # of a plain 0 NumPy has no vector code
+        zeros = np.zeros(z.shape[-1], z.dtype)  # NumPy has no vector code for a scalar 0
         return np.maximum(z, zeros, out=out)
 
     def derivative(self, z: Array, y: Array, out: Array) -> Array:
@@ -158,7 +159,7 @@ class Elu(Activation):
         return out
 
     def derivative(self, z: Array, y: Array, out: Array) -> Array:
-        # y + α is α eᶻ as well, but far below zero all its digits cancel.
+        # y + α equals α eᶻ, but cancels catastrophically far below zero.
         np.clip(z, -np.inf, 0.0, out=out)
         np.exp(out, out=out)
         out *= self.alpha
@@ -170,7 +171,7 @@ class Elu(Activation):
 class Selu(Activation):
     """φ(z) = λ z where z > 0, else λ α (eᶻ - 1) (Klambauer et al. 2017).
 
-    λ and α are such that z ~ N(0, 1) gives y of mean 0 and variance 1.
+    λ and α are chosen so that z ~ N(0, 1) gives y of mean 0 and variance 1.
     """
 
     range: ClassVar[tuple[float, float]] = (-2.0, 5.0)
@@ -178,7 +179,7 @@ class Selu(Activation):
     scale: ClassVar[float] = 1.0507009873554805
     elu: ClassVar[Elu] = Elu(alpha=1.6732632423543772)
 
-    @np.errstate(over="ignore")  # λ times the largest of numbers is infinite
+    @np.errstate(over="ignore")  # λ times the largest float is infinite
     def value(self, z: Array, out: Array) -> Array:
         self.elu.value(z, out)
         out *= self.scale
@@ -191,16 +192,16 @@ class Selu(Activation):
 
 
 def gate(z: Array, y: Array, out: Array) -> Array:
-    """Write y / z into `out`: the share of z that silu and gelu let pass, ½ at zero."""
+    """Write y / z, the gate of silu and gelu, into `out`; it is ½ at zero."""
     with np.errstate(invalid="ignore"):  # 0 / 0
         np.divide(y, z, out=out)
-    out[np.abs(z) < 1e-30] = 0.5  # so near zero y may lack digits
+    out[np.abs(z) < 1e-30] = 0.5  # y loses precision that close to zero
     return out
 
 
 @dataclass
 class Gelu(Activation):
-    """φ(z) = z Φ(z), with Φ the distribution function of N(0, 1) (Hendrycks & Gimpel 2016).
+    """φ(z) = z Φ(z), with Φ the CDF of N(0, 1) (Hendrycks & Gimpel 2016).
 
     approximate  none: as above
                  tanh: φ(z) = z (1 + tanh u) / 2,   u = √(2/π) (z + 0.044715 z³)
@@ -226,9 +227,9 @@ class Gelu(Activation):
         out *= z
         return out
 
-    @np.errstate(over="ignore")  # an infinite power of e makes y zero
+    @np.errstate(over="ignore")  # where the exponential is infinite, y is zero
     def tanh_value(self, z: Array, out: Array) -> Array:
-        # (1 + tanh u) / 2 = 1 / (1 + e⁻²ᵘ), where no digits cancel.
+        # (1 + tanh u) / 2 = 1 / (1 + e⁻²ᵘ), which does not cancel.
         np.square(z, out=out)
         out *= -self.cubic
         out -= self.linear
@@ -240,7 +241,7 @@ class Gelu(Activation):
     def derivative(self, z: Array, y: Array, out: Array) -> Array:
         # Φ + z Φ'; in the tanh form Φ' = Φ (1 - Φ) 2u' and z Φ = y.
         gate(z, y, out)
-        near = np.clip(z, -40.0, 40.0)  # beyond, φ' is 0 or 1, and z² may overflow
+        near = np.clip(z, -40.0, 40.0)  # outside, φ' is 0 or 1, and z² may overflow
         if self.approximate == "tanh":
             rest = np.subtract(1.0, out)
             rest *= y
@@ -264,7 +265,7 @@ class Silu(Activation):
 
     range: ClassVar[tuple[float, float]] = (-1.0, 4.0)
 
-    @np.errstate(over="ignore")  # an infinite power of e makes y zero
+    @np.errstate(over="ignore")  # where the exponential is infinite, y is zero
     def value(self, z: Array, out: Array) -> Array:
         np.negative(z, out=out)
         np.exp(out, out=out)
@@ -293,7 +294,7 @@ class Softplus(Activation):
 
     @np.errstate(over="ignore")  # exp(-β|z|) is zero where β|z| is infinite
     def value(self, z: Array, out: Array) -> Array:
-        # max(z, 0) + log(1 + exp(-β|z|)) / β, where no power of e is large.
+        # max(z, 0) + log(1 + exp(-β|z|)) / β, where the exponential cannot overflow.
         np.abs(z, out=out)
         out *= -self.beta
         np.exp(out, out=out)
@@ -302,9 +303,9 @@ class Softplus(Activation):
         out += np.maximum(z, 0.0)
         return out
 
-    @np.errstate(over="ignore")  # an infinite power of e makes φ' zero
+    @np.errstate(over="ignore")  # where the exponential is infinite, φ' is zero
     def derivative(self, z: Array, y: Array, out: Array) -> Array:
-        # 1 / (1 + exp(-β z)), faster than 1 - exp(-β y) with all its digits.
+        # 1 / (1 + exp(-β z)), faster than an accurate 1 - exp(-β y).
         np.multiply(z, -self.beta, out=out)
         np.exp(out, out=out)
         out += 1.0
@@ -332,7 +333,7 @@ class Softsign(Activation):
 
 @dataclass
 class HardTanh(Activation):
-    """φ(z) = z between -1 and 1, and the nearer of these beyond (Collobert 2004)."""
+    """φ(z) = z clipped to [-1, 1] (Collobert 2004)."""
 
     bounded: ClassVar[bool] = True
     range: ClassVar[tuple[float, float]] = (-1.0, 1.0)

@@ -1,8 +1,8 @@
-"""Diagnostics: what flows through a network, as plain numbers.
+"""Diagnostics: statistics of the activations, gradients and weights of a network.
 
-A probe, the same examples every time, is sent forward and backward through a network that shares
-the weights of the one in training. Hidden layers are numbered from 1; the output layer, which has
-weights but no activation, comes after them.
+A probe, the same examples every time, goes forward and backward through a clone that shares the
+weights of the network in training. Hidden layers are numbered from 1; the output layer, which has
+weights but no activation, comes last.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from initlab.nn.losses import SoftmaxCrossEntropy
 from initlab.nn.metrics import Quantity, Statistic
 from initlab.nn.network import Network, Parameters
 
-# A unit is saturated for an input where its slope is below this share of the steepest: beyond
+# A unit is saturated for an input where its slope is below this fraction of the largest: beyond
 # |z| = 2.2 for tanh and 4.4 for sigmoid.
 SATURATED_SLOPE = 0.05
 
-# The edges are the same for every run, so that pictures of different runs can be compared.
+# The same edges for every run, so that figures of different runs can be compared.
 WEIGHT_EDGES = np.linspace(-0.5, 0.5, 101)
 LOG10_GRADIENT_EDGES = np.linspace(-12.0, 2.0, 71)
 ACTIVATION_BINS = 60
@@ -36,7 +36,7 @@ class Histogram:
     """Counts of one quantity in every layer.
 
     edges   (K+1,) ascending
-    counts  (L, K+2): first what lies below the edges, last what lies above them
+    counts  (L, K+2): the first bin is below all edges, the last above them
     """
 
     edges: NDArray[np.float64]
@@ -47,24 +47,23 @@ class Histogram:
 class Snapshot:
     """The distributions in a network at one step.
 
-    statistics  one number a layer. Gradients are missing where there are no labels, the update
-                ratio at step 0, and it is NaN for weights of zero
-    places      the numbers of the hidden layers through which all passes on its way: of all, but
-                not of those inside residual branches: (S,)
-    signal      root mean square over the units of a layer of their std over inputs, as the next
-                layer reads them; the network's input first, then `places`: (S+1,)
-    gradient    norm of ∂L/∂z over all units and inputs, at a residual block of the ∂L/∂x that
-                branch and skip make together; at `places`, empty without labels: (S,)
-    asymmetry   how much the incoming weights of the units of a hidden layer differ, relative to
-                their size: 0 where all units are alike, about 1 for random weights, NaN for a
-                layer of one unit and at the end of a residual branch, where units differ by what
-                the branch is added to: (L,)
-    histograms  activations, gradients (of log₁₀|∂L/∂z|) and weights
+    statistics  one number per layer. Those of gradients are missing without labels. The update
+                ratio is missing at step 0, and NaN for weights of zero
+    main_path   numbers of the hidden layers on the main path, which are all except those inside
+                residual branches: (S,)
+    signal      root mean square over a layer's units of their std over inputs, as read by the next
+                layer; first for the network's input, then for `main_path`: (S+1,)
+    gradient    norm of ∂L/∂z over all units and inputs, for `main_path`; at a residual block that
+                of ∂L/∂x, the sum of branch and skip; empty without labels: (S,)
+    asymmetry   how much the incoming weights of a hidden layer's units differ, relative to their
+                size: 0 if all units are alike, about 1 for random weights; NaN for a layer of one
+                unit, and at the end of a residual branch, whose units differ by the skip: (L,)
+    histograms  of activations, gradients (log₁₀|∂L/∂z|) and weights
     """
 
     step: int
     statistics: dict[Statistic, list[float]]
-    places: list[int]
+    main_path: list[int]
     signal: list[float]
     gradient: list[float]
     asymmetry: list[float]
@@ -72,7 +71,7 @@ class Snapshot:
 
 
 class Probe:
-    """Takes snapshots of a network on fixed inputs x (B, I), with labels (B,) or without."""
+    """Takes snapshots of a network on fixed inputs x (B, I), with or without labels (B,)."""
 
     def __init__(self, network: Network, x: Array, labels: Labels | None, classes: int) -> None:
         self.network = network.clone_for(len(x), "probe")
@@ -80,20 +79,20 @@ class Probe:
         self.labels = labels
         self.loss = SoftmaxCrossEntropy(len(x), classes, network.dtype)
         self.input_signal = variation(x)
-        # The layers through which all passes, by the number of their first activation.
-        self.passed: dict[int, Elementwise | Residual] = {}
+        # The layers of the main path by the number of their first activation.
+        self.main_path: dict[int, Elementwise | Residual] = {}
         number = 1
         for layer in self.network.layers:
             if isinstance(layer, (Elementwise, Residual)):
-                self.passed[number] = layer
+                self.main_path[number] = layer
                 number += sum(isinstance(leaf, Elementwise) for leaf in layer.leaves)
 
     def snapshot(self, step: int, previous: Parameters | None = None) -> Snapshot:
-        """Measure the network now; `previous` holds its parameters of one update ago."""
+        """Measure the network now; `previous` holds its parameters before the last update."""
         network = self.network
         logits = network.forward(self.x)
         units = [layer.y for layer in network.hidden]
-        # The slopes lie in the buffers that `backward` will use, so they are read first.
+        # The slopes are in the buffers that `backward` overwrites, so they are read first.
         slopes = [slope_fractions(layer) for layer in network.hidden]
         weights = [layer.W for layer in network.dense]
         statistics = {
@@ -114,11 +113,11 @@ class Probe:
             gradients = [layer.dz for layer in network.hidden]
             gradient = [
                 norm(layer.dz if isinstance(layer, Elementwise) else layer.dx)
-                for layer in self.passed.values()
+                for layer in self.main_path.values()
             ]
             statistics[Statistic.UNIT_GRADIENT_STD] = [std(dz) for dz in gradients]
             statistics[Statistic.WEIGHT_GRADIENT_STD] = [std(layer.dW) for layer in network.dense]
-            sizes = [log10_size(dz) for dz in gradients]
+            sizes = [log10_abs(dz) for dz in gradients]
             histograms[Quantity.GRADIENTS] = histogram(sizes, LOG10_GRADIENT_EDGES)
         if previous is not None:
             statistics[Statistic.UPDATE_RATIO] = [
@@ -129,8 +128,8 @@ class Probe:
         return Snapshot(
             step,
             statistics,
-            places=[*self.passed],
-            signal=[self.input_signal, *(variation(network.dense[n].x) for n in self.passed)],
+            main_path=[*self.main_path],
+            signal=[self.input_signal, *(variation(network.dense[n].x) for n in self.main_path)],
             gradient=gradient,
             asymmetry=[
                 math.nan if layer.place == "branch" else asymmetry(layer.W)
@@ -151,7 +150,7 @@ def std(a: Array) -> float:
 
 
 def norm(a: Array) -> float:
-    """Return the square root of the sum of squares."""
+    """Return the Euclidean norm of all entries."""
     return float(np.sqrt(np.square(a, dtype=np.float64).sum()))
 
 
@@ -161,7 +160,7 @@ def ratio(a: float, b: float) -> float:
 
 
 def variation(y: Array) -> float:
-    """Return the rms over units of the std over inputs, for y (B, O)."""
+    """Return the rms over units of their std over inputs, for y (B, O)."""
     return float(np.sqrt(y.var(axis=0, dtype=np.float64).mean()))
 
 
@@ -174,23 +173,23 @@ def asymmetry(w: Array) -> float:
 
 
 def slope_fractions(layer: Elementwise) -> tuple[float, float]:
-    """Return which fraction of slopes φ'(z) is saturated, and which fraction of units is dead.
+    """Return the fraction of slopes φ'(z) that is saturated, and the fraction of dead units.
 
-    A unit is dead when its slope is zero for every input: no gradient ever passes through it.
-    Saturation is told only of activations that are flat at both ends; for others it is 0.
+    A unit is dead if its slope is zero for every input, so that no gradient passes through it. The
+    saturated fraction is 0 for activations that are not flat at both ends.
     """
     slope = layer.derivative()
     activation = layer.activation
-    low = slope < SATURATED_SLOPE * activation.steepest
+    low = slope < SATURATED_SLOPE * activation.max_slope
     flat = (slope == 0) & ~np.isnan(layer.y)
     return float(low.mean()) if activation.bounded else 0.0, float(flat.all(axis=0).mean())
 
 
-def log10_size(a: Array) -> Array:
+def log10_abs(a: Array) -> Array:
     """Return log₁₀|a|, -inf where a is zero."""
     size: Array = np.abs(a)
     with np.errstate(divide="ignore"):
-        np.log(size, out=size)  # of which NumPy has vector code that knows zeros, unlike np.log10
+        np.log(size, out=size)  # vectorized for zeros too, unlike np.log10
     size *= 1 / math.log(10)
     return size
 
@@ -201,7 +200,7 @@ def activation_edges(activation: Activation) -> NDArray[np.float64]:
 
 
 def histogram(arrays: Sequence[Array], edges: NDArray[np.float64]) -> Histogram:
-    """Count the entries of one array a layer between `edges` and beyond; NaN is left out."""
+    """Count the entries of each layer's array between `edges` and outside; ignores NaN."""
     counts = []
     for a in arrays:
         within, _ = np.histogram(a, edges)

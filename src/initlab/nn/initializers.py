@@ -1,8 +1,8 @@
-"""Initialisers: the laws from which a layer's first weights are drawn.
+"""Initialisers: the distributions from which a layer's initial weights are drawn.
 
 An initialiser is called with a random generator and the layer's fan-in and fan-out, and returns
-W of shape (fan_in, fan_out) in float64; the network rounds to its own dtype. Normal laws share
-their base draws: from equal generators, `std001` and `he` return the same array but for a factor.
+W of shape (fan_in, fan_out) in float64; the network casts it to its own dtype. Normal laws share
+their base draws: from equal generators, `std001` and `he` return the same array up to a factor.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ Draw = Callable[[np.random.Generator, tuple[int, int]], Weights]
 
 
 def truncated_normal(rng: np.random.Generator, shape: tuple[int, int]) -> Weights:
-    """Draw from N(0, 1), anew what lies beyond ±2, and divide by the std that this leaves.
+    """Draw from N(0, 1), redraw values outside ±2, and divide by the std of the result.
 
-    Keras and JAX divide so in their variance scaling; PyTorch's `trunc_normal_` does not.
+    Keras and JAX divide like this in their variance scaling; PyTorch's `trunc_normal_` does not.
     """
     draws = rng.standard_normal(shape)
     while (beyond := np.abs(draws) > 2).any():
@@ -46,7 +46,7 @@ def truncated_normal(rng: np.random.Generator, shape: tuple[int, int]) -> Weight
     return draws
 
 
-# Draws of mean 0 and variance 1.
+# All have mean 0 and variance 1.
 DISTRIBUTIONS: dict[str, Draw] = {
     "normal": lambda rng, shape: rng.standard_normal(shape),
     "truncated_normal": truncated_normal,
@@ -58,7 +58,7 @@ DISTRIBUTIONS: dict[str, Draw] = {
 class Initializer(ABC):
     """A law for W (fan_in, fan_out).
 
-    Where a law has a gain, a factor of all that it draws, this may be "auto": the activation's own.
+    The gain of a law, if it has one, multiplies all weights; "auto" is the activation's gain.
     """
 
     @abstractmethod
@@ -67,40 +67,40 @@ class Initializer(ABC):
 
     @abstractmethod
     def exact_std(self, fan_in: int, fan_out: int) -> float:
-        """Return the standard deviation of the law, to lay over what is measured.
+        """Return the standard deviation of the law, to compare with measurements.
 
-        It is nan where the data decide.
+        It is nan if it depends on the data.
         """
 
     def tuned(self, activation: Activation) -> Initializer:
-        """Return the law for nets of this activation: its own gain in the place of auto.
+        """Return the law for networks of this activation: gain "auto" becomes the activation's.
 
-        Pre-activations of variance 1 then give the next layer's the same. In most nets they come
-        back to it from elsewhere; with relu they stay where they are, with gelu and silu they leave
-        it further behind at every layer, which `lsuv` mends.
+        Pre-activations of variance 1 then give variance 1 in the next layer. With most activations
+        another variance returns to 1 with depth; with relu it stays as it is; with gelu and silu it
+        drifts further away at every layer, which `lsuv` corrects.
         """
         if getattr(self, "gain", 1.0) != "auto":
             return self
         return replace(self, **{"gain": activation.gain()})
 
     def adjust(self, layers: Sequence[Dense], forward: Callable[[], object]) -> str:
-        """Change the weights drawn after looking at a batch; return what there is to say.
+        """Adjust the drawn weights to a batch of data; return a note for the record, "" for none.
 
         layers   the Dense layers that this law drew, first to last
-        forward  sends the batch through the network, so that each layer's `y` holds its outputs
+        forward  runs the batch through the network, after which each layer's `y` has its outputs
         """
         return ""
 
 
-def number(gain: float | str) -> float:
-    """Return a gain that is a number, as it must be when weights are drawn."""
+def numeric_gain(gain: float | str) -> float:
+    """Return the gain, which must be a number by the time that weights are drawn."""
     assert not isinstance(gain, str), "gain is auto: draw from what `tuned` returns"
     return gain
 
 
 @dataclass
 class Constant(Initializer):
-    """Every weight the same, so that units never become different, unless by dropout.
+    """All weights equal, so that the units of a layer stay equal, unless dropout separates them.
 
     name      value  source
     zeros     0      Saitoh 2016, 6.2
@@ -121,7 +121,7 @@ class Constant(Initializer):
 
 @dataclass
 class Normal(Initializer):
-    """Zero-mean normal weights of one standard deviation, whatever the size of the layer.
+    """Zero-mean normal weights with the same standard deviation in layers of any size.
 
     name     std    source
     std1     1      Saitoh 2016, 6.2
@@ -144,10 +144,10 @@ class Normal(Initializer):
 
 @dataclass
 class TruncatedNormal(Initializer):
-    """Zero-mean normal weights, none beyond two standard deviations of the normal that is cut.
+    """Zero-mean normal weights, truncated at two standard deviations of the underlying normal.
 
-    std is that of what is drawn, and the bound 2 std / 0.88 = 2.27 std. PyTorch, Keras and JAX take
-    std for that of the normal before the cut: what they draw has 0.88 of it.
+    std is that of the weights drawn, so the bound is 2 std / 0.88 = 2.27 std. In PyTorch, Keras and
+    JAX, std is that of the normal before truncation: their weights have 0.88 of it.
     """
 
     std: float = 0.01
@@ -178,7 +178,7 @@ class VarianceScaling(Initializer):
     lecun_uniform     1      fan_in   uniform           LeCun et al. 1998, eq. 16
     variance_scaling  1      fan_in   truncated_normal  the default of Keras
 
-    The gain of all is 1. With gain auto, scale must be 1, or the activation would count twice.
+    All have gain 1. With gain auto, scale must be 1, or the activation would count twice.
     """
 
     scale: float = 1.0
@@ -199,7 +199,7 @@ class VarianceScaling(Initializer):
         return self.exact_std(fan_in, fan_out) * draws
 
     def exact_std(self, fan_in: int, fan_out: int) -> float:
-        return number(self.gain) * math.sqrt(self.scale / FANS[self.mode](fan_in, fan_out))
+        return numeric_gain(self.gain) * math.sqrt(self.scale / FANS[self.mode](fan_in, fan_out))
 
 
 @dataclass
@@ -209,8 +209,8 @@ class Orthogonal(Initializer):
     name        gain  source
     orthogonal  1     Saxe et al. 2014
 
-    The columns of Q, of a Gaussian's QR, take the signs of R's diagonal: without them, Q depends on
-    how the routine chooses signs (Mezzadri 2007).
+    Q is from the QR decomposition of a Gaussian matrix. Its columns are multiplied by the signs of
+    R's diagonal, or it would depend on how the QR routine chooses signs (Mezzadri 2007).
     """
 
     gain: int | float | str = 1.0
@@ -221,17 +221,17 @@ class Orthogonal(Initializer):
     def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
         draws = rng.standard_normal((fan_in, fan_out))
         q, r = np.linalg.qr(draws if fan_in >= fan_out else draws.T)
-        q *= np.copysign(number(self.gain), np.diagonal(r))
+        q *= np.copysign(numeric_gain(self.gain), np.diagonal(r))
         return q if fan_in >= fan_out else q.T
 
     def exact_std(self, fan_in: int, fan_out: int) -> float:
         """Return the rms of the entries, which is the same for every draw."""
-        return number(self.gain) / math.sqrt(max(fan_in, fan_out))
+        return numeric_gain(self.gain) / math.sqrt(max(fan_in, fan_out))
 
 
 @dataclass
 class Identity(Initializer):
-    """W = gain · I; of the units or inputs that are too many, all weights are 0.
+    """W = gain · I; the weights of surplus units or inputs are 0.
 
     name      gain  source
     identity  1     Le et al. 2015, for the recurrent weights of relu nets
@@ -243,22 +243,22 @@ class Identity(Initializer):
         checks.positive_or_auto("gain", self.gain)
 
     def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
-        return number(self.gain) * np.eye(fan_in, fan_out)
+        return numeric_gain(self.gain) * np.eye(fan_in, fan_out)
 
     def exact_std(self, fan_in: int, fan_out: int) -> float:
         ones = 1 / max(fan_in, fan_out)
-        return number(self.gain) * math.sqrt(ones * (1 - ones))
+        return numeric_gain(self.gain) * math.sqrt(ones * (1 - ones))
 
 
 @dataclass
 class Sparse(Initializer):
-    """Normal weights from some of the inputs to each unit, the rest 0.
+    """Normal weights from a few inputs to each unit; the rest are 0.
 
     name    nonzeros  std  source
     sparse  15        1    Martens 2010
 
-    nonzeros  incoming weights of a unit that are not 0; where fan_in is less, none is 0
-    std       of these weights
+    nonzeros  number of nonzero incoming weights of a unit, at most fan_in
+    std       of the nonzero weights
     """
 
     nonzeros: int = 15
@@ -280,13 +280,13 @@ class Sparse(Initializer):
 
 @dataclass
 class LSUV(Initializer):
-    """Orthogonal weights, then scaled layer by layer to outputs of variance 1 over a batch.
+    """Orthogonal weights, then rescaled layer by layer to pre-activations of variance 1 on a batch.
 
-    The outputs are those before the activation, all units and examples together. Mishkin & Matas
-    2016, algorithm 1 ("layer-sequential unit-variance").
+    The variance is over all units and examples. Mishkin & Matas 2016, algorithm 1
+    ("layer-sequential unit-variance").
 
-    tolerance  what the variance may differ from 1
-    max_tries  rescalings of a layer at most; one is enough but for rounding, as biases are 0 then
+    tolerance  largest difference of the variance from 1
+    max_tries  most rescalings of a layer; biases are 0, so one is enough except for rounding
     """
 
     tolerance: float = 0.1
@@ -302,12 +302,12 @@ class LSUV(Initializer):
     def exact_std(self, fan_in: int, fan_out: int) -> float:
         return math.nan
 
-    @np.errstate(over="ignore", invalid="ignore")  # what is not finite is told
+    @np.errstate(over="ignore", invalid="ignore")  # layers that are not finite are in the note
     def adjust(self, layers: Sequence[Dense], forward: Callable[[], object]) -> str:
         if not layers:
             return ""
-        tries: list[int] = []  # of each layer that came to variance 1
-        failed: dict[str, list[int]] = {}  # what is wrong: the numbers of the layers
+        tries: list[int] = []  # of each layer that reached variance 1
+        failed: dict[str, list[int]] = {}  # reason → numbers of the layers
         forward()
         for layer in layers:
             var, count = variance(layer), 0
@@ -318,36 +318,38 @@ class LSUV(Initializer):
             if abs(var - 1) <= self.tolerance:
                 tries.append(count)
             else:
-                failed.setdefault(self.fault(var), []).append(layer.number)
-        return "; ".join([self.success(tries, len(layers)), *map(failure, failed.items())])
+                failed.setdefault(self.failure_reason(var), []).append(layer.number)
+        return "; ".join(
+            [self.success_note(tries, len(layers)), *map(failure_note, failed.items())]
+        )
 
-    def fault(self, var: float) -> str:
-        """Say of outputs that are not at variance 1 why not."""
+    def failure_reason(self, var: float) -> str:
+        """Return why outputs of this variance did not reach 1."""
         if var == 0:
             return "do not vary"
         if not math.isfinite(var):
             return "have no finite variance"
         return f"need more than {self.max_tries} rescalings"
 
-    def success(self, tries: list[int], layers: int) -> str:
-        """Say how many of the layers came to variance 1, after how many rescalings."""
+    def success_note(self, tries: list[int], layers: int) -> str:
+        """Return how many of the layers reached variance 1, and after how many rescalings."""
         which = f"{len(tries)} of {layers}" if len(tries) < layers else f"{layers}"
         low, high = min(tries, default=0), max(tries, default=0)
         took = str(high) if low == high else f"{low} to {high}"
         return (
-            f"lsuv brought the pre-activations of {which} layer{'s' * (layers != 1)} to variance "
-            f"1 ± {self.tolerance:g}, with {took} rescaling{'s' * (took != '1')} a layer"
+            f"lsuv scaled the pre-activations of {which} layer{'s' * (layers != 1)} to variance "
+            f"1 ± {self.tolerance:g}, with {took} rescaling{'s' * (took != '1')} per layer"
         )
 
 
 def variance(layer: Dense) -> float:
-    """Return the variance of a layer's outputs, all units and examples together."""
+    """Return the variance of a layer's outputs over all units and examples."""
     return float(np.var(layer.y, dtype=np.float64))
 
 
-def failure(fault: tuple[str, list[int]]) -> str:
-    """Say which layers have a fault, given what is wrong and their positions."""
-    wrong, positions = fault
-    which, whose = ("layers", "their") if len(positions) > 1 else ("layer", "its")
-    numbers = ", ".join(map(str, positions))
-    return f"{which} {numbers} could not be scaled: {whose} outputs {wrong}"
+def failure_note(failure: tuple[str, list[int]]) -> str:
+    """Return which layers could not be scaled and why, given the reason and their numbers."""
+    reason, layers = failure
+    which, whose = ("layers", "their") if len(layers) > 1 else ("layer", "its")
+    numbers = ", ".join(map(str, layers))
+    return f"{which} {numbers} could not be scaled: {whose} outputs {reason}"

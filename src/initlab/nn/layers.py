@@ -1,14 +1,14 @@
 """Layers: forward and backward, written next to each other.
 
-Shapes: B batch, I inputs, O outputs of a layer. Axes are counted from the end, so that further
-axes may stand in front. A layer owns its buffers, made for a largest batch; a smaller batch uses
-their first rows. What `forward` and `backward` return is overwritten by the next call.
+Shapes: B batch, I inputs, O outputs of a layer. Axes are counted from the end, so that more axes
+can be added in front. A layer owns its buffers, allocated for the largest batch; a smaller batch
+uses their first rows. The next call overwrites what `forward` and `backward` return.
 
-A network is run in one of three modes, in which only batch norm and dropout differ:
+A network has three modes, which differ only in batch norm and dropout:
 
-train     batch norm takes the mean and variance of the batch and follows them; dropout drops
-probe     as in training, but nothing is dropped and nothing that lasts is changed
-evaluate  batch norm takes what it followed; nothing is dropped
+train     batch norm uses the batch's mean and variance and updates its running ones; dropout drops
+probe     batch norm uses the batch's mean and variance and updates nothing; nothing is dropped
+evaluate  batch norm uses its running mean and variance; nothing is dropped
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Mode = Literal["train", "probe", "evaluate"]
 class Layer(ABC):
     """y = f(x), and the gradient of a loss with respect to x and to the parameters.
 
-    number  in a network, of the last Dense layer up to this one, itself included; from 1
+    number  how many Dense layers the network has up to this layer, itself included
     """
 
     mode: Mode = "train"
@@ -37,38 +37,38 @@ class Layer(ABC):
 
     @property
     def leaves(self) -> list[Layer]:
-        """The layers that it is made of, in order; itself, if of none."""
+        """The layers inside this one, in order; the layer itself if there are none."""
         return [self]
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The parameters by name, with their shapes."""
+        """The shapes of the parameters by name."""
         return {}
 
     @property
     def statistics(self) -> dict[str, tuple[int, ...]]:
-        """What is kept beside the parameters and not trained, with its shapes."""
+        """The shapes of the arrays that persist but are not trained, by name."""
         return {}
 
     @abstractmethod
     def outputs(self, inputs: int) -> int:
-        """Return the number of outputs for so many inputs."""
+        """Return the number of outputs for this number of inputs."""
 
     def bind(self, parameters: dict[str, Array], gradients: dict[str, Array]) -> None:
-        """Take its arrays: parameters and statistics, and gradients to write to."""
-        assert not self.shapes, "a layer with parameters must take them"
+        """Store the layer's arrays: parameters and statistics, and gradients to write to."""
+        assert not self.shapes, "a layer with parameters must override bind"
 
     def reset(self) -> None:
-        """Set the parameters and statistics that no initialiser draws."""
-        assert not self.shapes, "a layer with parameters must set them"
+        """Reset the parameters and statistics that no initialiser draws."""
+        assert not self.shapes, "a layer with parameters must override reset"
 
-    def twin(self) -> Self:
-        """Return a layer of the same parameters, to be given other buffers and another mode."""
+    def clone(self) -> Self:
+        """Return a layer with the same parameters, to be given its own buffers and mode."""
         return copy.copy(self)
 
     @abstractmethod
     def allocate(self, batch: int, inputs: int, dtype: DTypeLike, first: bool) -> None:
-        """Make the buffers for batches of up to `batch`; the first layer needs no dx."""
+        """Allocate buffers for batches of up to `batch`; the first layer needs no dx."""
 
     @abstractmethod
     def forward(self, x: Array) -> Array:
@@ -82,7 +82,7 @@ class Layer(ABC):
 class Dense(Layer):
     """y = x W + b.     x (B, I)   W (I, O)   b (O,)   y (B, O)
 
-    place  in the network: input, hidden, branch (the end of a residual branch) or output
+    place  position in the network: input, hidden, branch (the end of a residual branch) or output
     """
 
     def __init__(self, fan_in: int, fan_out: int, bias: bool = True, place: str = "hidden") -> None:
@@ -163,9 +163,9 @@ class Elementwise(Layer):
 class BatchNorm(Layer):
     """y = gamma · x̂ + beta,   x̂ = (x - μ) / √(σ² + eps).     x, y (B, O)   gamma, beta (O,)
 
-    μ and σ² are the mean and the variance of each column over the batch; in evaluation they are
-    running_mean and running_var, which move by the share `momentum` of the way to those of each
-    batch in training, there with the unbiased variance, as in PyTorch. Ioffe & Szegedy 2015,
+    In training, μ and σ² are the mean and variance of each column over the batch; in evaluation
+    they are running_mean and running_var. Each training batch moves these by the fraction
+    `momentum` towards its mean and unbiased variance, as in PyTorch. Ioffe & Szegedy 2015,
     algorithm 1.
     """
 
@@ -218,7 +218,7 @@ class BatchNorm(Layer):
 
     def backward(self, dy: Array) -> Array:
         """dx = gamma / √(σ² + eps) · (dy - mean(dy) - x̂ · mean(dy · x̂)), means over the batch."""
-        assert self.mode != "evaluate", "its gradients are those of training"
+        assert self.mode != "evaluate", "there is no backward pass in evaluation"
         batch = dy.shape[-2]
         dx = np.multiply(dy, self.x_hat, out=self.dx[:batch])
         np.sum(dx, axis=-2, out=self.dgamma)
@@ -233,9 +233,10 @@ class BatchNorm(Layer):
 class Dropout(Layer):
     """y = x · mask · factor, the mask 0 with probability `rate`, else 1.     x, y (B, O)
 
-    What is dropped is made up for by scaling: either in training, by 1 / (1 - rate), so that
-    evaluation, which drops nothing, needs no factor ("inverted", as in PyTorch, Keras and JAX), or
-    in evaluation, by 1 - rate, as Srivastava et al. 2014 and Saitoh 2016 do.
+    scaling  training: multiply by 1 / (1 - rate) in training, so that evaluation, which drops
+             nothing, needs no factor ("inverted dropout", as in PyTorch, Keras and JAX)
+             evaluation: multiply by 1 - rate in evaluation, as Srivastava et al. 2014 and Saitoh
+             2016 do
     """
 
     def __init__(self, rate: float, rng: np.random.Generator, scaling: str = "training") -> None:
@@ -268,12 +269,12 @@ class Dropout(Layer):
         return np.multiply(dy, self.mask, out=self.dx[: dy.shape[-2]])
 
     def scaled(self, x: Array, out: Array) -> Array:
-        """Return x as it passes when nothing is dropped."""
+        """Return x times the factor of evaluation."""
         return x if self.evaluation_factor == 1 else np.multiply(x, self.evaluation_factor, out=out)
 
 
 class Residual(Layer):
-    """y = x + scale · f(x), where f, the branch, is a row of layers.     x, y (B, O)
+    """y = x + scale · f(x), where f, the branch, is a sequence of layers.     x, y (B, O)
 
     He et al. 2016, "Identity mappings in deep residual networks".
     """
@@ -289,10 +290,10 @@ class Residual(Layer):
     def outputs(self, inputs: int) -> int:
         return inputs
 
-    def twin(self) -> Self:
-        twin = super().twin()
-        twin.branch = [layer.twin() for layer in self.branch]
-        return twin
+    def clone(self) -> Self:
+        clone = super().clone()
+        clone.branch = [layer.clone() for layer in self.branch]
+        return clone
 
     def allocate(self, batch: int, inputs: int, dtype: DTypeLike, first: bool) -> None:
         self.y, self.dx, self.dbranch = np.empty((3, batch, inputs), dtype)

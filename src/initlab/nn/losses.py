@@ -1,4 +1,4 @@
-"""Softmax cross-entropy, the loss of a classifier."""
+"""The loss of a classifier: softmax cross-entropy."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from initlab.data.arrays import Array, Labels
 class SoftmaxCrossEntropy:
     """L = mean over the batch of (log Σⱼ eˣʲ - x_label).     logits x (B, C)   labels (B,)
 
-    The largest logit of each example is taken off first, so that nothing overflows. Inside, arrays
-    are (C, B): NumPy adds up few long rows faster than many short ones.
+    The largest logit of each example is subtracted first, so that nothing overflows. Internally,
+    arrays are (C, B), because NumPy sums a few long rows faster than many short ones.
     """
 
     def __init__(self, batch: int, classes: int, dtype: DTypeLike) -> None:

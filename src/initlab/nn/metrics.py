@@ -1,4 +1,4 @@
-"""Metrics: the names of the numbers that a run leaves. Once published they stay."""
+"""Metrics: the names of the numbers that a run records. Published names do not change."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Metric(StrEnum):
-    """One number a step. The part before the slash is a section of MLflow's chart page."""
+    """One number per step. The part before the slash is a section of MLflow's chart page."""
 
     TRAIN_LOSS = "train/loss"
     TRAIN_ACCURACY = "train/accuracy"
@@ -15,17 +15,17 @@ class Metric(StrEnum):
     TEST_LOSS = "test/loss"
     TEST_ACCURACY = "test/accuracy"
     LR = "lr"
-    X = "x"  # of `model=quadratic`: the point, and the value there
+    X = "x"  # for `model=quadratic`: the point, and the value there
     Y = "y"
     F = "f"
     DIVERGED_STEP = "diverged_step"
 
 
 class Statistic(StrEnum):
-    """One number a layer, at the steps of the snapshots.
+    """One number per layer, at the steps of the snapshots.
 
-    They begin with u and w, as sections stand in alphabetical order, and a page of layers would
-    bury `test` and `train`.
+    The names begin with u and w because MLflow sorts sections by name: otherwise the many layers
+    would come before `test` and `train`.
     """
 
     UNIT_MEAN = "unit_mean"  # of the activations y of a hidden layer
@@ -33,17 +33,17 @@ class Statistic(StrEnum):
     UNIT_SATURATED = "unit_saturated"
     UNIT_DEAD = "unit_dead"
     UNIT_GRADIENT_STD = "unit_gradient_std"  # of ∂L/∂z, z the pre-activations
-    WEIGHT_STD = "weight_std"  # of W, output layer too
+    WEIGHT_STD = "weight_std"  # of W, including the output layer
     WEIGHT_GRADIENT_STD = "weight_gradient_std"  # of ∂L/∂W
-    UPDATE_RATIO = "update_ratio"  # ‖ΔW‖ / ‖W‖ of the update before
+    UPDATE_RATIO = "update_ratio"  # ‖ΔW‖ / ‖W‖ of the previous update
 
     def of_layer(self, layer: int) -> str:
-        """Return the name of the metric of a layer, counted from 1."""
+        """Return the name of a layer's metric; layers are counted from 1."""
         return f"{self}/layer_{layer}"
 
 
 class Quantity(StrEnum):
-    """What has a histogram in each layer."""
+    """What each layer has a histogram of."""
 
     ACTIVATIONS = "activations"
     GRADIENTS = "gradients"

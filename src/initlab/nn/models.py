@@ -19,7 +19,7 @@ from initlab.nn.network import Network
 class Model:
     """Something to train.
 
-    unused  groups and keys that make no difference to it
+    unused  config groups and keys that have no effect on it
     """
 
     unused: ClassVar[frozenset[str]] = frozenset()
@@ -27,18 +27,18 @@ class Model:
 
 @dataclass(kw_only=True)
 class NetworkModel(Model, ABC):
-    """A network of Dense layers and activations, with switches that all of them have.
+    """A network of Dense layers and activations, and the switches that all networks have.
 
-    bias                 of the Dense layers
+    bias                 whether Dense layers have a bias
     batch_norm           normalise each hidden layer over the batch
-    batch_norm_place     before the activation, as Ioffe & Szegedy 2015 do, or after it
-    batch_norm_eps       added to the variance; PyTorch and Flax 1e-5, Keras 1e-3
-    batch_norm_momentum  the weight of a new batch in the running statistics, as in PyTorch; Keras
-                         and Flax give that of the old ones, 0.99
-    dropout              the share of each hidden layer's activations that is dropped
-    dropout_scaling      what makes up for it: training scales the others up, as libraries do today;
-                         evaluation scales all down, as Srivastava et al. 2014 do
-    input_init           option of `init` for the first layer; null: the one of all layers
+    batch_norm_place     before the activation, as in Ioffe & Szegedy 2015, or after it
+    batch_norm_eps       added to the variance; PyTorch and Flax have 1e-5, Keras 1e-3
+    batch_norm_momentum  weight of the new batch in the running statistics, as in PyTorch; in Keras
+                         and Flax it is the weight of the old statistics, 0.99
+    dropout              fraction of each hidden layer's activations that is dropped
+    dropout_scaling      training: scale the remaining activations up, as libraries do today;
+                         evaluation: scale all of them down, as in Srivastava et al. 2014
+    input_init           option of `init` for the first layer; null: the same as all layers
     output_init          option of `init` for the last layer
     """
 
@@ -63,9 +63,9 @@ class NetworkModel(Model, ABC):
 
     @property
     def inits(self) -> dict[str, str]:
-        """The options of `init` that places in the network have of their own."""
-        named = {"input": self.input_init, "output": self.output_init}
-        return {place: option for place, option in named.items() if option is not None}
+        """The options of `init` chosen for single layers, by their place."""
+        by_place = {"input": self.input_init, "output": self.output_init}
+        return {place: option for place, option in by_place.items() if option is not None}
 
     @abstractmethod
     def layers(
@@ -75,7 +75,7 @@ class NetworkModel(Model, ABC):
         activation: Activation,
         rng: np.random.Generator | None,
     ) -> list[Layer]:
-        """Return the layers in a row; dropout will draw from `rng`."""
+        """Return the layers in order; dropout draws from `rng`."""
 
     def build(
         self,
@@ -86,21 +86,21 @@ class NetworkModel(Model, ABC):
         dtype: DTypeLike,
         dropout_rng: np.random.Generator | None = None,
     ) -> Network:
-        """Return the network for batches of up to `batch`, its weights still zero."""
+        """Return the network for batches of up to `batch`, with weights of zero."""
         layers = self.layers(features, classes, activation, dropout_rng)
         return Network(layers, features, batch, dtype)
 
     def activated(
         self, size: int, activation: Activation, rng: np.random.Generator | None
     ) -> list[Layer]:
-        """Return the activation with the layers that the switches put around it."""
+        """Return the activation, and the batch norm and dropout that are switched on."""
         norm: list[Layer] = []
         if self.batch_norm:
             norm.append(BatchNorm(size, self.batch_norm_eps, self.batch_norm_momentum))
         layers: list[Layer] = [Elementwise(activation)]
         layers = norm + layers if self.batch_norm_place == "before" else layers + norm
         if self.dropout:
-            assert rng is not None, "dropout needs a stream"
+            assert rng is not None, "dropout needs a generator"
             (own,) = rng.spawn(1)
             layers.append(Dropout(self.dropout, own, self.dropout_scaling))
         return layers
@@ -139,15 +139,15 @@ class MLP(NetworkModel):
 
 @dataclass
 class ResidualMLP(NetworkModel):
-    """Dense, then residual blocks with the activation before each of their two Dense layers.
+    """Dense, then residual blocks of two Dense layers, each after an activation.
 
     x ← x + residual_scale · W₂ φ(W₁ φ(x)) for each block, then φ and Dense. He et al. 2016,
-    "Identity mappings in deep residual networks", without convolutions. Of 2 · blocks + 2 Dense
-    layers in all; `blocks=24` has fifty.
+    "Identity mappings in deep residual networks", without convolutions. There are 2 · blocks + 2
+    Dense layers in all: fifty for `blocks=24`.
 
     width           of all hidden layers
-    blocks          residual blocks of two layers each
-    residual_scale  factor of each branch; 1/√blocks keeps the sum of all from growing with depth
+    blocks          number of residual blocks, of two layers each
+    residual_scale  factor of each branch; 1/√blocks keeps the signal from growing with depth
     branch_init     option of `init` for the last layer of each branch; Zhang et al. 2019 (Fixup):
                     branch_init=zeros output_init=zeros
     """

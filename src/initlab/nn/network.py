@@ -1,7 +1,7 @@
-"""A network: layers in a row, with all parameters in one flat vector and named views into it.
+"""A network: a sequence of layers, with all parameters in one flat vector and named views into it.
 
-The weights W1, W2, … come first in the vector and what else is trained after them, so that weight
-decay, which spares biases, is a slice.
+The weights W1, W2, … come first in the vector, then all other parameters, so that weight decay,
+which leaves biases out, works on one slice.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 class Parameters:
-    """One flat vector with named views, and what is kept beside it.
+    """One flat vector with named views, and arrays that are not trained.
 
-    vector      (P,), what is trained
+    vector      (P,), all trained parameters
     weights     the first part of `vector`: all W
     views       {"W1": (I, O), …, "b1": (O,), …}, each a view into `vector`
-    statistics  {"running_mean1": (O,), …}, which no optimiser touches
+    statistics  {"running_mean1": (O,), …}, not trained
     """
 
     def __init__(self, shapes: Shapes, dtype: DTypeLike, statistics: Shapes | None = None) -> None:
@@ -45,13 +45,13 @@ class Parameters:
         }
 
     def copy(self) -> Parameters:
-        """Return the same numbers in memory of their own."""
+        """Return a copy that shares no memory."""
         statistics = {name: array.shape for name, array in self.statistics.items()}
-        twin = Parameters(self.shapes, self.vector.dtype, statistics)
-        twin.vector[...] = self.vector
+        copied = Parameters(self.shapes, self.vector.dtype, statistics)
+        copied.vector[...] = self.vector
         for name, array in self.statistics.items():
-            twin.statistics[name][...] = array
-        return twin
+            copied.statistics[name][...] = array
+        return copied
 
     def arrays(self) -> dict[str, Array]:
         """Return views and statistics by name."""
@@ -59,13 +59,13 @@ class Parameters:
 
 
 class Network:
-    """Layers in a row.     x (B, features) → logits (B, classes)
+    """A sequence of layers.     x (B, features) → logits (B, classes)
 
     parameters, gradients  `Parameters` of the same shapes
-    leaves                 all layers, those of residual branches among them, in order
+    leaves                 all layers in order, including those of residual branches
     dense, hidden          the Dense layers and the Elementwise layers, in order
 
-    Parameters carry the number of the last Dense layer up to their own: W2, b2, gamma2, beta2.
+    Parameters are named after the latest Dense layer: W2, b2, gamma2, beta2.
     """
 
     def __init__(self, layers: list[Layer], features: int, batch: int, dtype: DTypeLike) -> None:
@@ -91,7 +91,7 @@ class Network:
         return [leaf for layer in self.layers for leaf in layer.leaves]
 
     def _attach(self, batch: int) -> None:
-        """Make gradients and buffers, and hand every layer its own."""
+        """Allocate gradients and buffers, and give each layer its own."""
         self.gradients = Parameters(self.parameters.shapes, self.dtype)
         self.leaves = self._leaves()
         arrays = self.parameters.arrays()
@@ -110,48 +110,48 @@ class Network:
         self.hidden = [leaf for leaf in self.leaves if isinstance(leaf, Elementwise)]
 
     def clone_for(self, batch: int, mode: Mode) -> Network:
-        """Return the same function, on the same parameters, for batches of up to `batch`.
+        """Return a network that shares the parameters, for batches of up to `batch`.
 
-        Gradients and buffers are its own, so that looking at a network does not disturb training;
-        `mode` is "probe" or "evaluate".
+        It has its own gradients and buffers, so that measuring a network does not disturb its
+        training; `mode` is "probe" or "evaluate".
         """
-        twin = copy.copy(self)
-        twin.layers = [layer.twin() for layer in self.layers]
-        twin._attach(batch)
-        for leaf in twin.leaves:
+        clone = copy.copy(self)
+        clone.layers = [layer.clone() for layer in self.layers]
+        clone._attach(batch)
+        for leaf in clone.leaves:
             leaf.mode = mode
-        return twin
+        return clone
 
     def initialize(
         self,
         init: Initializer,
         rng: np.random.Generator,
         x: Array | None = None,
-        places: Mapping[str, Initializer] | None = None,
+        layer_inits: Mapping[str, Initializer] | None = None,
     ) -> str:
-        """Draw every W from `init`, each layer from a stream of its own; the rest starts as usual.
+        """Draw every W from `init`, each from its own random stream, and reset everything else.
 
-        x       (B, features), a batch for laws that adjust what they drew after a look at data
-        places  laws of their own for the Dense layers of some places, such as "output"
+        x            (B, features), a batch for laws that adjust the weights to data
+        layer_inits  other laws for the Dense layers of a place, such as "output"
 
-        Returns what the laws have to say of what they did, "" if nothing.
+        Returns the notes of laws that adjusted weights, "" if there are none.
         """
-        laws = [(places or {}).get(layer.place, init) for layer in self.dense]
+        laws = [(layer_inits or {}).get(layer.place, init) for layer in self.dense]
         for leaf in self.leaves:
             leaf.reset()
-        with np.errstate(over="ignore"):  # what dtype cannot hold is inf, and training diverges
+        with np.errstate(over="ignore"):  # an overflow of dtype gives inf, and training diverges
             streams = rng.spawn(len(self.dense))
             for layer, law, stream in zip(self.dense, laws, streams, strict=True):
                 layer.W[...] = law(stream, layer.fan_in, layer.fan_out)
         if x is None:
             return ""
         probe = self.clone_for(len(x), "probe")
-        said = []
+        notes = []
         for index, law in enumerate(laws):
             if law not in laws[:index]:
                 drawn = [layer for layer, own in zip(probe.dense, laws, strict=True) if own == law]
-                said.append(law.adjust(drawn, lambda: probe.forward(x)))
-        return "; ".join(filter(None, said))
+                notes.append(law.adjust(drawn, lambda: probe.forward(x)))
+        return "; ".join(filter(None, notes))
 
     def forward(self, x: Array) -> Array:
         """Return the logits (B, classes) for x (B, features)."""
@@ -160,6 +160,6 @@ class Network:
         return x
 
     def backward(self, dlogits: Array) -> None:
-        """Write all gradients, given ∂L/∂logits (B, classes) of the last forward pass."""
+        """Compute all gradients, given ∂L/∂logits (B, classes) of the last forward pass."""
         for layer in reversed(self.layers):
             dlogits = layer.backward(dlogits)

@@ -1,8 +1,8 @@
-"""Optimisers, one class an algorithm, in the notation of its paper.
+"""Optimisers, one class for each algorithm, in the notation of its paper.
 
-Each works on one flat vector: w the parameters and g their gradient, both (P,). The
-hyper-parameters are the fields; `start` makes the state; `update` takes one step in place and
-allocates nothing. It may overwrite g, which nobody reads afterwards.
+Each works on flat vectors: the parameters w and their gradient g, both (P,). The fields are the
+hyper-parameters; `start` allocates the state; `update` takes one step in place, allocates nothing
+and may overwrite g.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from initlab import checks
 from initlab.data.arrays import Array
 
 
-def average(mean: Array, x: Array, rate: float, scratch: Array) -> None:
+def update_mean(mean: Array, x: Array, rate: float, scratch: Array) -> None:
     """mean ← rate · mean + (1 - rate) · x, in place; `scratch` may be x itself."""
     np.subtract(x, mean, out=scratch)
     scratch *= 1 - rate
@@ -34,11 +34,11 @@ class Optimizer(ABC):
         checks.positive("lr", self.lr)
 
     def start(self, w: Array) -> None:  # noqa: B027  (SGD has no state)
-        """Make the state for parameters like w; to be called before the first update."""
+        """Allocate the state for parameters like w; called before the first update."""
 
     @abstractmethod
     def update(self, w: Array, g: Array, lr: float) -> None:
-        """Change w in place by one step at rate lr against the gradient g, which may be lost."""
+        """Take one step with learning rate lr: change w in place; g may be overwritten."""
 
 
 @dataclass
@@ -77,8 +77,8 @@ class Momentum(Optimizer):
 class Nesterov(Momentum):
     """v ← momentum · v - lr · g;   w ← w + momentum · v - lr · g.
 
-    Sutskever et al. 2013, eq. 3-4, of which w is the point ahead, where g is taken; so written by
-    Bengio et al. 2013.
+    Sutskever et al. 2013, eq. 3-4, in the form of Bengio et al. 2013: w is the look-ahead point,
+    where g is evaluated.
     """
 
     def update(self, w: Array, g: Array, lr: float) -> None:
@@ -137,7 +137,7 @@ class RMSProp(Optimizer):
 
     def update(self, w: Array, g: Array, lr: float) -> None:
         np.multiply(g, g, out=self.step)
-        average(self.v, self.step, self.rho, scratch=self.step)
+        update_mean(self.v, self.step, self.rho, scratch=self.step)
         np.sqrt(self.v, out=self.step)
         self.step += self.eps
         np.divide(g, self.step, out=self.step)
@@ -147,7 +147,7 @@ class RMSProp(Optimizer):
 
 @dataclass
 class AdaDelta(Optimizer):
-    """Zeiler 2012, algorithm 1, which has no rate: there lr = 1.
+    """Zeiler 2012, algorithm 1, which has no learning rate: there, lr = 1.
 
     v ← rho · v + (1 - rho) · g²;   Δ = √(u + eps) / √(v + eps) · g
     u ← rho · u + (1 - rho) · Δ²;   w ← w - lr · Δ
@@ -170,7 +170,7 @@ class AdaDelta(Optimizer):
 
     def update(self, w: Array, g: Array, lr: float) -> None:
         np.multiply(g, g, out=self.step)
-        average(self.v, self.step, self.rho, scratch=self.step)
+        update_mean(self.v, self.step, self.rho, scratch=self.step)
 
         np.add(self.u, self.eps, out=self.delta)
         np.add(self.v, self.eps, out=self.step)
@@ -179,7 +179,7 @@ class AdaDelta(Optimizer):
         self.delta *= g
 
         np.multiply(self.delta, self.delta, out=self.step)
-        average(self.u, self.step, self.rho, scratch=self.step)
+        update_mean(self.u, self.step, self.rho, scratch=self.step)
         np.multiply(self.delta, lr, out=self.step)
         w -= self.step
 
@@ -192,7 +192,8 @@ class Adam(Optimizer):
     v ← beta2 · v + g²;   v̂ = (1 - beta2) / (1 - beta2ᵗ) · v
     w ← w - lr · m̂ / (√v̂ + eps)
 
-    The paper's m and v are these times 1 - beta1 and 1 - beta2, two more passes over the vector.
+    The paper's m and v are these times 1 - beta1 and 1 - beta2, which would take two more passes
+    over the vector.
     """
 
     lr: float = 0.001
@@ -213,11 +214,11 @@ class Adam(Optimizer):
         self.t = 0
 
     def update(self, w: Array, g: Array, lr: float) -> None:
-        self.follow(g)
-        self.move(w, lr, self.m, (1 - self.beta1) / (1 - self.beta1**self.t))
+        self.update_moments(g)
+        self.apply_moments(w, lr, self.m, (1 - self.beta1) / (1 - self.beta1**self.t))
 
-    def follow(self, g: Array) -> None:
-        """Take g into m and g² into v."""
+    def update_moments(self, g: Array) -> None:
+        """Update the moments: m with g, v with g²."""
         self.t += 1
         self.m *= self.beta1
         self.m += g
@@ -225,9 +226,9 @@ class Adam(Optimizer):
         self.v *= self.beta2
         self.v += self.step
 
-    def move(self, w: Array, lr: float, m: Array, correction: float) -> None:
+    def apply_moments(self, w: Array, lr: float, m: Array, correction: float) -> None:
         """w ← w - lr · m̂ / (√v̂ + eps), given m and correction, where m̂ = correction · m."""
-        # Both sides of the fraction divided by root, where √v̂ = root · √v: two passes fewer.
+        # Dividing numerator and denominator by root, where √v̂ = root · √v, saves two passes.
         root = math.sqrt((1 - self.beta2) / (1 - self.beta2**self.t))
         np.sqrt(self.v, out=self.step)
         self.step += self.eps / root
@@ -240,8 +241,9 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """w ← w - lr · weight_decay · w, then a step of Adam (Loshchilov & Hutter 2019, algorithm 2).
 
-    The share lr · weight_decay is PyTorch's; in the paper it follows the schedule but not the base
-    rate. All of w decays, biases too, as in PyTorch; the penalty `train.weight_decay` spares them.
+    The factor lr · weight_decay is PyTorch's; in the paper it follows the schedule, but not the
+    base learning rate. All of w decays, including biases, as in PyTorch; the L2 penalty
+    `train.weight_decay` leaves biases out.
     """
 
     weight_decay: float = 0.01
@@ -257,7 +259,7 @@ class AdamW(Adam):
 
 @dataclass
 class NAdam(Adam):
-    """Dozat 2016, algorithm 2, as PyTorch has it; the paper's v̂ is beta2 times this one.
+    """Dozat 2016, algorithm 2, in PyTorch's form; the paper's v̂ is beta2 times this one.
 
     m ← beta1 · m + g;   v ← beta2 · v + g²;   v̂ = (1 - beta2) / (1 - beta2ᵗ) · v
     μₜ = beta1 · (1 - ½ · 0.96^(t · momentum_decay))
@@ -282,19 +284,19 @@ class NAdam(Adam):
         return self.beta1 * (1 - math.pow(0.96, t * self.momentum_decay) / 2)
 
     def update(self, w: Array, g: Array, lr: float) -> None:
-        self.follow(g)
+        self.update_moments(g)
         mu, next_mu = self.mu(self.t), self.mu(self.t + 1)
         self.product *= mu
         share = next_mu * (1 - self.beta1) / (1 - self.product * next_mu)
         np.multiply(self.m, share, out=self.m_hat)
         np.multiply(g, (1 - mu) / (1 - self.product), out=self.step)
         self.m_hat += self.step
-        self.move(w, lr, self.m_hat, 1.0)
+        self.apply_moments(w, lr, self.m_hat, 1.0)
 
 
 @dataclass
 class Lion(Optimizer):
-    """Chen et al. 2023, algorithm 2: every parameter moves by lr, however large its gradient.
+    """Chen et al. 2023, algorithm 2: each parameter moves by lr, regardless of its gradient.
 
     c = beta1 · m + (1 - beta1) · g
     w ← w - lr · (sign(c) + weight_decay · w)
@@ -323,8 +325,8 @@ class Lion(Optimizer):
         self.c += self.step
 
         w *= 1 - lr * self.weight_decay
-        np.sign(self.c, out=self.step)  # in place it would take ten times as long
+        np.sign(self.c, out=self.step)  # in place it takes ten times as long
         self.step *= lr
         w -= self.step
 
-        average(self.m, g, self.beta2, scratch=self.step)
+        update_mean(self.m, g, self.beta2, scratch=self.step)

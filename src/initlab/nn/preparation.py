@@ -1,4 +1,4 @@
-"""Preparation: from settings and data to a training that is ready to begin."""
+"""Preparation: from settings and data to a training that is ready to start."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from initlab.nn.training import Step, Training, fit
 
 
 class Settings(Protocol):
-    """All that the numbers of a run depend on.
+    """The settings that the numbers of a run depend on.
 
-    places  the laws that single layers have of their own, by place
+    layer_inits  the laws of single layers that do not use `init`, by their place
     """
 
     init: Initializer
@@ -35,11 +35,11 @@ class Settings(Protocol):
     train: Training
     seed: int
     dtype: str
-    places: dict[str, Initializer]
+    layer_inits: dict[str, Initializer]
 
 
 class Streams(NamedTuple):
-    """The generators of a run, one for each thing that is drawn, so that one can vary alone."""
+    """The generators of a run, one for each purpose, so that one can change without the others."""
 
     init: np.random.Generator
     batches: np.random.Generator
@@ -48,16 +48,16 @@ class Streams(NamedTuple):
 
 
 def streams(seed: int) -> Streams:
-    """Return fresh generators of a seed."""
+    """Return new generators from a seed."""
     return Streams(*np.random.default_rng(seed).spawn(4))
 
 
 @dataclass(frozen=True)
 class PreparedTraining:
-    """A training that is ready to begin.
+    """A training that is ready to start.
 
-    steps       to be taken one by one; each moves `parameters`
-    notes       what is worth saying of how it was made ready
+    steps       a generator; each step changes `parameters`
+    notes       remarks on the preparation for the user
     """
 
     steps: Iterator[Step]
@@ -66,14 +66,14 @@ class PreparedTraining:
 
 
 def load(settings: Settings) -> Data | None:
-    """Return the data, None if the model uses none; raises `DataError` where they cannot be had."""
+    """Return the data, None if the model uses none; raises `DataError` if loading fails."""
     if not isinstance(settings.model, NetworkModel):
         return None
     return settings.data.load(streams(settings.seed).data)
 
 
 def prepare(settings: Settings, data: Data | None) -> PreparedTraining:
-    """Draw the weights and return the training on what `load` returned."""
+    """Draw the weights and return the training on `data`, as returned by `load`."""
     train, optimizer, schedule = settings.train, settings.optimizer, settings.schedule
     if isinstance(settings.model, Quadratic):
         point = settings.model.parameters(settings.dtype)
@@ -92,6 +92,6 @@ def prepare(settings: Settings, data: Data | None) -> PreparedTraining:
     )
     first = data.train.first(train.probe_size)
     x, _ = Rows(first, len(first), network.dtype).take(np.arange(len(first)))
-    note = network.initialize(settings.init, stream.init, x, settings.places)
+    note = network.initialize(settings.init, stream.init, x, settings.layer_inits)
     steps = fit(network, optimizer, schedule, data, train, stream.batches)
     return PreparedTraining(steps, network.parameters, [note] if note else [])

@@ -1,4 +1,4 @@
-"""The valley f(x, y) = x² / 20 + y², on which the path of an optimiser can be seen."""
+"""The valley f(x, y) = x² / 20 + y², which shows the path of an optimiser."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from initlab.nn.models import Model
 from initlab.nn.network import Parameters
 from initlab.nn.optimizers import Optimizer
 from initlab.nn.schedules import Schedule
-from initlab.nn.training import Step, Training, update
+from initlab.nn.training import Step, Training, scheduled_update
 
-FARTHEST = 1e6  # from where f still has room in float32
+FARTHEST = 1e6  # largest coordinate of the start, far from an overflow of f in float32
 
 
 @dataclass
 class Quadratic(Model):
     """f(x, y) = x² / 20 + y², with its minimum at the origin.     w = (x, y)
 
-    start  where the descent begins; Saitoh 2016, 6.1.2, has (-7, 2)
+    start  the starting point; (-7, 2) in Saitoh 2016, 6.1.2
     """
 
     unused: ClassVar[frozenset[str]] = frozenset(
@@ -40,7 +40,7 @@ class Quadratic(Model):
             checks.within("start", value, -FARTHEST, FARTHEST)
 
     def parameters(self, dtype: str) -> Parameters:
-        """Return the point where the descent begins."""
+        """Return the starting point."""
         parameters = Parameters({"w": (2,)}, dtype)
         parameters.vector[...] = self.start
         return parameters
@@ -50,7 +50,7 @@ T = TypeVar("T", float, Array)
 
 
 def value(x: T, y: T) -> T:
-    """Return f at one point or at many."""
+    """Return f at one or many points."""
     return x * x / 20 + y * y
 
 
@@ -63,9 +63,9 @@ def gradient(w: Array, out: Array) -> None:
 def descend(
     parameters: Parameters, optimizer: Optimizer, schedule: Schedule, steps: int
 ) -> Iterator[Step]:
-    """Move the point in place; yield a `Step` for each update, and one for the last point.
+    """Minimize f, moving the point in place; yield a `Step` for each update and the last point.
 
-    The step whose f is not finite is the last.
+    A step where f is not finite is the last.
     """
     gradients = Parameters(parameters.shapes, parameters.vector.dtype)
     optimizer.start(parameters.vector)
@@ -75,7 +75,9 @@ def descend(
             step = Step(number, value(x, y), point=(x, y))
             if number < steps and not step.diverged:
                 gradient(parameters.vector, out=gradients.vector)
-                step.lr = update(number, steps, optimizer, schedule, parameters, gradients)
+                step.lr = scheduled_update(
+                    number, steps, optimizer, schedule, parameters, gradients
+                )
         yield step
         if step.diverged:
             return

@@ -1,4 +1,4 @@
-"""Schedules: the learning rate as a share of `optimizer.lr`, step by step."""
+"""Schedules: the learning rate of each step as a fraction of `optimizer.lr`."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from initlab import checks
 class Schedule(ABC):
     """lr of a step = optimizer.lr · factor(step, steps).
 
-    varies  whether the factor may differ from step to step, so that the rate is worth recording
+    varies  whether the factor changes between steps, so that the rate is recorded at each
     """
 
     varies: ClassVar[bool] = True
 
     @abstractmethod
     def factor(self, step: int, steps: int) -> float:
-        """Return the share of `optimizer.lr`, in [0, 1], for update `step` (from 0) of `steps`."""
+        """Return the factor, in [0, 1], for update `step` (from 0) of `steps`."""
 
 
 @dataclass
 class Constant(Schedule):
-    """The same rate at every step."""
+    """The same learning rate at every step."""
 
     varies: ClassVar[bool] = False
 
@@ -36,7 +36,7 @@ class Constant(Schedule):
 
 @dataclass
 class Decay(Schedule):
-    """A fall by the factor gamma every so many steps, in one way or another."""
+    """Decay by the factor gamma over `every` steps."""
 
     gamma: float = 0.1
     every: int | None = None
@@ -49,9 +49,9 @@ class Decay(Schedule):
 
 @dataclass
 class StepDecay(Decay):
-    """gamma^⌊step / every⌋, a stair.
+    """gamma^⌊step / every⌋, a staircase.
 
-    every  steps of one stair; null: a third of all, rounded up, so that there are at most three
+    every  steps between two drops; null: a third of all steps, rounded up, for at most two drops
     """
 
     def factor(self, step: int, steps: int) -> float:
@@ -61,9 +61,9 @@ class StepDecay(Decay):
 
 @dataclass
 class Exponential(Decay):
-    """gamma^(step / every), the same factor at every step.
+    """gamma^(step / every), exponential decay.
 
-    every  steps in which the factor falls to gamma; null: all
+    every  steps until the factor is gamma; null: all
     """
 
     def factor(self, step: int, steps: int) -> float:
@@ -75,7 +75,7 @@ class Exponential(Decay):
 class Cosine(Schedule):
     """final + (1 - final) · (1 + cos(π · step / steps)) / 2   (Loshchilov & Hutter 2017, eq. 5).
 
-    final  what it falls to, as a share of `optimizer.lr`
+    final  the last factor
     """
 
     final: float = 0.0
@@ -89,11 +89,11 @@ class Cosine(Schedule):
 
 @dataclass
 class WarmupCosine(Cosine):
-    """(step + 1) / warmup (Goyal et al. 2017, 2.2), from the whole rate on `Cosine` over the rest.
+    """(step + 1) / warmup in the warm-up (Goyal et al. 2017, 2.2), then `Cosine` over the rest.
 
-    Both step warmup - 1 and step warmup have the whole rate.
+    Steps warmup - 1 and warmup both have the full rate.
 
-    warmup  steps of the rise; null: a tenth of all, but one at least; 0: none
+    warmup  steps of the warm-up; null: a tenth of all, at least one; 0: none
     """
 
     warmup: int | None = None

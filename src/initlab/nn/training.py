@@ -1,7 +1,7 @@
-"""Training: one loop that yields what happens and knows nothing of trackers or plots.
+"""Training: one loop that yields its steps, and is independent of tracking and plotting.
 
-Step k is the state after k updates. Its loss is that of batch k before the update, so that step 0
-shows the network as initialised, and the last step, which has no batch, shows it as trained.
+Step k is the state after k updates. Its loss is that of batch k before the update. So step 0 shows
+the network as initialised, and the last step, which has no batch, shows it as trained.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from initlab.nn.optimizers import Optimizer
 from initlab.nn.schedules import Schedule
 
 EVALUATION_BATCH = 500
-EVALUATION_SHARE = 4  # examples trained on for one evaluated, whose work is a third of theirs
-MOST_INTERVALS = 10  # between two evaluations, unless more are asked for
+EVALUATION_SHARE = 4  # training examples per evaluated one, which costs a third as much
+MOST_INTERVALS = 10  # between evaluations, unless `eval_every` is set
 
 
 @dataclass
@@ -32,15 +32,16 @@ class Training:
     """How to train: the `train.*` keys.
 
     steps         number of updates
-    batch_size    examples a step
-    batching      shuffle (epochs), random (draws with replacement), fixed (one batch for ever)
-    eval_every    steps between two evaluations; the first and the last step always have one; null:
-                  as many as make ten intervals, or fewer where that would take through the network
-                  more than a quarter of the examples trained on
-    probe_size    the first so many training examples give train/accuracy and all distributions
+    batch_size    examples per step
+    batching      shuffle (epochs), random (draws with replacement), fixed (always the same batch)
+    eval_every    steps between evaluations; the first and last step always have one; null: ten
+                  intervals, or fewer if ten would evaluate more than a quarter as many examples
+                  as training uses
+    probe_size    number of training examples, from the first on, that train/accuracy and all
+                  distributions are computed from
     snapshots     steps at which distributions are recorded; null: first, middle and last
-    weight_decay  λ of the penalty λ/2 · Σ W², of which the loss shown is free
-    threads       threads of the linear algebra
+    weight_decay  λ of the penalty λ/2 · Σ W², which is not part of the recorded loss
+    threads       BLAS threads
     """
 
     steps: int = 1000
@@ -63,10 +64,10 @@ class Training:
         checks.at_least("weight_decay", self.weight_decay, 0)
         for step in self.snapshots or []:
             if not 0 <= step <= self.steps:
-                raise ValueError(f"snapshots must lie within steps 0 to {self.steps}; got {step}")
+                raise ValueError(f"snapshots must be within steps 0 to {self.steps}; got {step}")
 
     def eval_steps(self, examples: int) -> set[int]:
-        """Return the steps at which to evaluate, where one evaluation goes through `examples`."""
+        """Return the steps at which to evaluate, given the number of examples in an evaluation."""
         every = self.eval_every
         if every is None:
             affordable = self.steps * self.batch_size // (EVALUATION_SHARE * examples)
@@ -82,7 +83,7 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What the network does on the probe, the test set and the validation set, if there is one."""
+    """Results on the probe, the test set and, if there is one, the validation set."""
 
     train_accuracy: float
     test_loss: float
@@ -92,25 +93,25 @@ class Evaluation:
 
     @property
     def diverged(self) -> bool:
-        """Whether a loss is no longer a number."""
+        """Whether a loss is infinite or NaN."""
         held_out = self.validation_loss
         return not (math.isfinite(self.test_loss) and (held_out is None or math.isfinite(held_out)))
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The numbers by the names under which they are kept."""
-        found: dict[str, float | None] = {
+        """The numbers by the names of their metrics."""
+        values: dict[str, float | None] = {
             Metric.TRAIN_ACCURACY: self.train_accuracy,
             Metric.TEST_LOSS: self.test_loss,
             Metric.TEST_ACCURACY: self.test_accuracy,
             Metric.VALIDATION_LOSS: self.validation_loss,
             Metric.VALIDATION_ACCURACY: self.validation_accuracy,
         }
-        return {name: value for name, value in found.items() if value is not None}
+        return {name: value for name, value in values.items() if value is not None}
 
     @property
     def accuracy(self) -> float:
-        """What settings are ranked by: the accuracy on the validation set, else on the test set."""
+        """The accuracy that settings are ranked by: on the validation set, else on the test set."""
         held_out = self.validation_accuracy
         return self.test_accuracy if held_out is None else held_out
 
@@ -119,10 +120,10 @@ class Evaluation:
 class Step:
     """What happened at one step.
 
-    loss        of the batch, None at the last step
-    evaluation  at the steps that have one; snapshot likewise
-    lr          the rate of the update, where it may differ from that of the step before
-    point       (x, y), where a function of two variables is descended
+    loss        of the batch; None at the last step
+    evaluation  None at steps without one; the same for snapshot
+    lr          learning rate of the update; None if it is the same as before
+    point       (x, y), for a function of two variables
     """
 
     number: int
@@ -134,15 +135,15 @@ class Step:
 
     @property
     def diverged(self) -> bool:
-        """Whether a loss is no longer a number."""
+        """Whether a loss is infinite or NaN."""
         if self.loss is not None and not math.isfinite(self.loss):
             return True
         return self.evaluation is not None and self.evaluation.diverged
 
     def metrics(self) -> Iterator[tuple[str, float]]:
-        """Yield the finite numbers of the step by the names under which they are kept.
+        """Yield the names and values of the step's metrics that are finite.
 
-        A store turns inf into 1.8e308, and a single NaN breaks the page of a run.
+        MLflow's stores turn inf into 1.8e308, and a single NaN breaks the page of a run.
         """
         values: dict[str, float] = {}
         if self.point is not None:
@@ -155,15 +156,14 @@ class Step:
             values |= self.evaluation.metrics
         if self.snapshot is not None:
             for statistic, layers in self.snapshot.statistics.items():
-                named = {statistic.of_layer(n): value for n, value in enumerate(layers, start=1)}
-                values |= named
+                values |= {statistic.of_layer(n): value for n, value in enumerate(layers, start=1)}
         if self.diverged:
             values[Metric.DIVERGED_STEP] = self.number
         return ((str(name), value) for name, value in values.items() if math.isfinite(value))
 
 
 class Evaluator:
-    """Loss and accuracy of a network on a set of examples, in batches of its own."""
+    """Computes the loss and accuracy of a network on a set of examples, in batches."""
 
     def __init__(self, network: Network, samples: Samples, classes: int) -> None:
         batch = min(EVALUATION_BATCH, len(samples))
@@ -186,7 +186,7 @@ class Evaluator:
 
 
 class Observer:
-    """Looks at a network in training at the steps where something is due."""
+    """Evaluates a network in training and takes snapshots of it, at the steps that have them."""
 
     def __init__(self, network: Network, data: Data, config: Training) -> None:
         first = data.train.first(config.probe_size)
@@ -201,8 +201,11 @@ class Observer:
             self.validation = Evaluator(network, held_out, data.classes) if len(held_out) else None
             self.eval_steps = config.eval_steps(len(first) + len(data.test) + len(held_out))
 
-    def look(self, number: int, previous: Parameters | None) -> Step:
-        """Return the step with what is due; `previous` holds the parameters one update ago."""
+    def observe(self, number: int, previous: Parameters | None) -> Step:
+        """Return the step, with its evaluation and snapshot if it has them.
+
+        previous  the parameters before the last update
+        """
         step = Step(number)
         if number in self.eval_steps:
             held_out = self.validation() if self.validation else (None, None)
@@ -212,7 +215,7 @@ class Observer:
         return step
 
 
-def update(
+def scheduled_update(
     number: int,
     steps: int,
     optimizer: Optimizer,
@@ -220,7 +223,7 @@ def update(
     parameters: Parameters,
     gradients: Parameters,
 ) -> float | None:
-    """Take update `number` of `steps`; return its rate if the one before may have had another."""
+    """Take update `number` of `steps`; return its learning rate if it may be a new one."""
     lr = optimizer.lr * schedule.factor(number, steps)
     optimizer.update(parameters.vector, gradients.vector, lr)
     return lr if schedule.varies or number == 0 else None
@@ -236,8 +239,8 @@ def fit(
 ) -> Iterator[Step]:
     """Train `network` in place; yield a `Step` for each update, and one for the final state.
 
-    The step that has diverged is the last. `rng` chooses the batches and nothing else. With
-    `steps=0` the data needs no labels.
+    A step that has diverged is the last. `rng` is used for the batches only. With `steps=0` the
+    data needs no labels.
     """
     observer = Observer(network, data, config)
     rows = Rows(data.train, config.batch_size, network.dtype)
@@ -249,20 +252,22 @@ def fit(
 
     for number, indices in zip(range(config.steps), order):
         with np.errstate(over="ignore", invalid="ignore"):  # divergence is a result
-            step = observer.look(number, previous)
+            step = observer.observe(number, previous)
             x, labels = rows.take(indices)
-            assert labels is not None, "without labels there are no steps to take"
+            assert labels is not None, "training needs labels"
             step.loss = loss.forward(network.forward(x), labels)
             if not step.diverged:
                 network.backward(loss.backward())
                 if config.weight_decay:
                     gradients.weights += config.weight_decay * parameters.weights
                 previous = parameters.copy() if number + 1 in observer.snapshot_steps else None
-                step.lr = update(number, config.steps, optimizer, schedule, parameters, gradients)
+                step.lr = scheduled_update(
+                    number, config.steps, optimizer, schedule, parameters, gradients
+                )
         yield step
         if step.diverged:
             return
 
     with np.errstate(over="ignore", invalid="ignore"):
-        step = observer.look(config.steps, previous)
+        step = observer.observe(config.steps, previous)
     yield step

@@ -1,4 +1,4 @@
-"""The verdict: from the numbers of a snapshot to one word, and one sentence of advice."""
+"""The verdict: a diagnosis in one word, and one sentence with evidence and advice."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from enum import StrEnum
 from initlab.nn.diagnostics import Snapshot
 from initlab.nn.metrics import Statistic
 
-# What counts as ill. Healthy nets of 2 to 5 hidden layers, trained or not, stay several times
-# inside every limit; the textbook failures go several times beyond.
-VANISHED = 0.02  # of the input's variation, or of the last hidden layer's gradient: sigmoid nets
-#                  of two layers, which still learn, keep 0.05; of five, which do not, 0.003
-EXPLODED = 30.0  # times the input's variation: relu nets grow to 6 in training; std1 begins at 50
-SATURATED = 0.4  # of all slopes in a layer: trained tanh nets reach 0.04, std1 begins at 0.5
-SATURATED_HARD_TANH = 0.6  # he gives it 0.5, which trains well; std1 begins at 0.95
+# The limits of each diagnosis. Healthy nets of 2 to 5 hidden layers, trained or not, stay inside by
+# a factor of several, the textbook failures outside by a factor of several.
+VANISHED = 0.02  # of the input's variation, or of the last hidden layer's gradient: sigmoid nets of
+#                  two layers, which still learn, have 0.05; of five, which do not, 0.003
+EXPLODED = 30.0  # times the input's variation: relu nets reach 6 in training; std1 starts at 50
+SATURATED = 0.4  # of all slopes in a layer: trained tanh nets reach 0.04, std1 starts at 0.5
+SATURATED_HARD_TANH = 0.6  # he gives it 0.5, which trains well; std1 starts at 0.95
 DEAD = 0.5  # of the units of a layer: He nets of five layers have 0.16 on small data
 SYMMETRIC = 1e-3  # difference of the units' weights over their size: rounding leaves 1e-7, random 1
-BEGUN = 2.0  # a change by this factor marks the layer where vanishing or exploding begins
+ONSET = 2.0  # vanishing or exploding starts at the layer where the size has changed by this factor
 
-# What to type after `init=` to keep signal and gradient of an activation: through ten layers within
-# a factor of 3 (softplus: of 10). For sigmoid it is Kumar's of 2017, and DEEPEST says how far.
-KEEPS = {
+# The init to advise for each activation. It keeps signal and gradient within a factor of 3 through
+# ten layers (softplus: of 10). For sigmoid it is Kumar's of 2017, up to the depth in MAX_DEPTH.
+RECOMMENDED_INITS = {
     "identity": "xavier",
     "sigmoid": "variance_scaling init.scale=12.8",
     "tanh": "xavier",
@@ -38,7 +38,7 @@ KEEPS = {
     "silu": "lsuv",
     "softplus": "he",
 }
-DEEPEST = {"sigmoid": 6}  # hidden layers beyond which no init keeps enough to learn
+MAX_DEPTH = {"sigmoid": 6}  # hidden layers; no init lets a deeper network learn
 
 
 class Diagnosis(StrEnum):
@@ -55,7 +55,7 @@ class Diagnosis(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """One word, the hidden layer where it begins (from 1; 0 if none), and one sentence."""
+    """One word, the hidden layer where the problem starts (from 1; 0 if none), and one sentence."""
 
     word: Diagnosis
     layer: int
@@ -67,26 +67,26 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Context:
-    """What a sentence needs to name of how a network was made and is trained.
+    """The settings of a run that its verdict may mention.
 
-    init      as typed after `init=`, with settings that are not the option's own
-    places    the inits of single layers, as typed, such as model.input_init=zeros
-    residual  whether the network adds branches
+    init            as typed after `init=`, with the settings that differ from the option's own
+    init_overrides  the inits of single layers, as typed, such as model.input_init=zeros
+    residual        whether the network has residual branches
     """
 
     init: str
     activation: str
     lr: float
-    places: tuple[str, ...] = ()
+    init_overrides: tuple[str, ...] = ()
     residual: bool = False
     batch_norm: bool = False
     weight_decay: float = 0.0
 
-    def keeper(self, depth: int) -> str | None:
-        """Return the init that keeps this activation through so many hidden layers."""
-        if depth > DEEPEST.get(self.activation, depth):
+    def recommended_init(self, depth: int) -> str | None:
+        """Return the init for this activation and number of hidden layers, if any works."""
+        if depth > MAX_DEPTH.get(self.activation, depth):
             return None
-        return KEEPS.get(self.activation)
+        return RECOMMENDED_INITS.get(self.activation)
 
 
 def judge(
@@ -94,8 +94,8 @@ def judge(
 ) -> Verdict:
     """Return the verdict on a run with these snapshots, in order.
 
-    Only a run that diverged may have none. Any other is judged by its last snapshot, with a word
-    on the first if that was ill in another way.
+    The last snapshot decides; the first is mentioned if its diagnosis was another. Only a run that
+    diverged may have no snapshots.
     """
     trained = bool(snapshots) and snapshots[0].step > 0
     start = examine(snapshots[0], context, trained) if snapshots else None
@@ -108,166 +108,177 @@ def judge(
             0,
             f"the loss at step {diverged_step} is not a finite number; {advice}",
         )
-    assert start, "a run is judged by its snapshots"
+    assert start, "a run that did not diverge has a snapshot"
     end = examine(snapshots[-1], context, trained or start.word == Diagnosis.HEALTHY)
     if start.word in (Diagnosis.HEALTHY, end.word):
         return end
+    before = f"at the start it was {start.word}"
     if end.word == Diagnosis.HEALTHY:
-        begun = f"after a start that was {start.word} from layer {start.layer} on"
-        return Verdict(Diagnosis.HEALTHY, 0, f"{end.sentence}, {begun}")
-    cause = f"it began {start.word}, {start.sentence}"
-    return Verdict(end.word, end.layer, f"{end.sentence}; {cause}")
+        return Verdict(end.word, 0, f"{end.sentence}; {before} from layer {start.layer} on")
+    return Verdict(end.word, end.layer, f"{end.sentence}; {before}: {start.sentence}")
 
 
 def examine(snapshot: Snapshot, context: Context, trained: bool = False) -> Verdict:
-    """Return the verdict on one snapshot: the illness that begins in the earliest layer.
+    """Return the verdict on one snapshot: the problem that starts in the earliest layer.
 
-    trained  whether it was training that made the network ill, and not its init
+    trained  whether training caused the problem, and not the init
     """
-    found = [
-        verdict
-        for examination in (symmetric, dead, saturated, activations, gradients)
-        if (verdict := examination(snapshot, context, trained))
+    problems = [
+        problem
+        for find in (
+            find_symmetry,
+            find_dead_units,
+            find_saturation,
+            find_activation_trend,
+            find_gradient_trend,
+        )
+        if (problem := find(snapshot, context, trained))
     ]
-    if found:
-        return min(found, key=lambda verdict: verdict.layer)
-    kept = short(snapshot.signal[-1] / (snapshot.signal[0] or 1.0))
-    layer = snapshot.places[-1]
+    if problems:
+        return min(problems, key=lambda problem: problem.layer)
+    ratio = format_number(snapshot.signal[-1] / (snapshot.signal[0] or 1.0))
+    layer = snapshot.main_path[-1]
     return Verdict(
-        Diagnosis.HEALTHY, 0, f"layer {layer} varies {kept} times as much as the input does"
+        Diagnosis.HEALTHY,
+        0,
+        f"at layer {layer} activations vary {ratio} times as much as the input",
     )
 
 
-def symmetric(snapshot: Snapshot, context: Context, trained: bool) -> Verdict | None:
+def find_symmetry(snapshot: Snapshot, context: Context, trained: bool) -> Verdict | None:
     """Find a layer whose units are all alike."""
-    layer = first_ill(value < SYMMETRIC for value in snapshot.asymmetry)
+    layer = first_layer(value < SYMMETRIC for value in snapshot.asymmetry)
     if not layer:
         return None
-    advice = f"draw them at random, as init={KEEPS.get(context.activation, 'xavier')} does"
-    own = [typed for typed in context.places if typed.startswith("model.input_init")]
-    if layer == 1 and own:
-        advice = f"leave out {own[0]}"
+    init = RECOMMENDED_INITS.get(context.activation, "xavier")
+    advice = f"use random weights, such as init={init}"
+    overrides = [each for each in context.init_overrides if each.startswith("model.input_init")]
+    if layer == 1 and overrides:
+        advice = f"remove {overrides[0]}"
     return Verdict(
         Diagnosis.SYMMETRIC,
         layer,
-        f"all units of layer {layer} have equal weights, so that it works as a single unit: "
+        f"all units of layer {layer} have equal weights, so the layer acts as a single unit: "
         + advice,
     )
 
 
-def dead(snapshot: Snapshot, context: Context, trained: bool) -> Verdict | None:
+def find_dead_units(snapshot: Snapshot, context: Context, trained: bool) -> Verdict | None:
     """Find a layer with units through which no gradient passes for any input."""
     shares = snapshot.statistics[Statistic.UNIT_DEAD]
-    layer = first_ill(share > DEAD for share in shares)
+    layer = first_layer(share > DEAD for share in shares)
     if not layer:
         return None
-    keeper = context.keeper(len(shares))
-    advice = elsewhere(context, trained)
-    if not trained and keeper and context.init != keeper:
-        advice = f"take init={keeper}"
+    init = context.recommended_init(len(shares))
+    advice = other_remedy(context, trained)
+    if not trained and init and context.init != init:
+        advice = f"use init={init}"
     if context.activation == "relu":
         advice += ", or activation=leaky_relu"
     share = f"{shares[layer - 1]:.0%} of the units of layer {layer}"
     return Verdict(Diagnosis.DEAD, layer, f"{share} pass no gradient for any input: {advice}")
 
 
-def saturated(snapshot: Snapshot, context: Context, trained: bool) -> Verdict | None:
+def find_saturation(snapshot: Snapshot, context: Context, trained: bool) -> Verdict | None:
     """Find a layer on the flat ends of its activation."""
     shares = snapshot.statistics[Statistic.UNIT_SATURATED]
     limit = SATURATED_HARD_TANH if context.activation == "hard_tanh" else SATURATED
-    layer = first_ill(share > limit for share in shares)
+    layer = first_layer(share > limit for share in shares)
     if not layer:
         return None
-    advice = "smaller weights keep it on the slope, init=xavier"
-    if trained or context.init in ("xavier", context.keeper(len(shares))):
-        advice = elsewhere(context, trained)
+    advice = "use smaller weights, such as init=xavier"
+    if trained or context.init in ("xavier", context.recommended_init(len(shares))):
+        advice = other_remedy(context, trained)
     share = f"{shares[layer - 1]:.0%} of the activations of layer {layer}"
     where = f"on the flat ends of {context.activation}"
-    return Verdict(Diagnosis.SATURATED, layer, f"{share} lie {where}: {advice}")
+    return Verdict(Diagnosis.SATURATED, layer, f"{share} are {where}: {advice}")
 
 
-def activations(snapshot: Snapshot, context: Context, trained: bool) -> Verdict | None:
-    """Find the layer from which on activations vary ever less, or ever more, with the input."""
-    found = trend(snapshot.signal)
-    if not found:
+def find_activation_trend(snapshot: Snapshot, context: Context, trained: bool) -> Verdict | None:
+    """Find the layer from which on activations vary less and less, or more and more."""
+    trend = find_trend(snapshot.signal)
+    if not trend:
         return None
-    word, begun, extreme, change = found
-    layer, worst = (snapshot.places[max(index, 1) - 1] for index in (begun, extreme))
+    word, onset, extreme, change = trend
+    layer, worst = (snapshot.main_path[max(index, 1) - 1] for index in (onset, extreme))
     return Verdict(
         word,
         layer,
-        f"activations {change} from layer {layer} on, their std over the inputs is "
-        f"{short(snapshot.signal[extreme])} at layer {worst}: "
+        f"activations {change} from layer {layer} on; at layer {worst} their std over the inputs "
+        f"is {format_number(snapshot.signal[extreme])}: "
         + remedy(snapshot, context, trained, word),
     )
 
 
-def gradients(snapshot: Snapshot, context: Context, trained: bool) -> Verdict | None:
-    """Find the layer from which on, going back, gradients become ever smaller or larger."""
-    sizes, places = snapshot.gradient[::-1], snapshot.places[::-1]
-    found = trend(sizes)
-    if not found:
+def find_gradient_trend(snapshot: Snapshot, context: Context, trained: bool) -> Verdict | None:
+    """Find the layer from which on, going back, gradients become smaller and smaller, or larger."""
+    sizes, layers = snapshot.gradient[::-1], snapshot.main_path[::-1]
+    trend = find_trend(sizes)
+    if not trend:
         return None
-    word, begun, extreme, change = found
-    before = places[begun - 1] if begun else places[0] + 1
-    fact = f"gradients {change} going back from layer {before}"
+    word, onset, extreme, change = trend
+    before = layers[onset - 1] if onset else layers[0] + 1
+    evidence = f"gradients {change} going back from layer {before}"
     if all(map(math.isfinite, sizes)):
-        share = short(sizes[extreme] / sizes[0])
-        fact += f", to {share} times as much at layer {places[extreme]}"
-    return Verdict(word, places[begun], f"{fact}: {remedy(snapshot, context, trained, word)}")
+        ratio = format_number(sizes[extreme] / sizes[0])
+        evidence += (
+            f"; at layer {layers[extreme]} they are {ratio} times as large as at layer {layers[0]}"
+        )
+    return Verdict(word, layers[onset], f"{evidence}: {remedy(snapshot, context, trained, word)}")
 
 
-def trend(sizes: Sequence[float]) -> tuple[Diagnosis, int, int, str] | None:
-    """Tell whether a row of sizes vanishes or explodes.
+def find_trend(sizes: Sequence[float]) -> tuple[Diagnosis, int, int, str] | None:
+    """Find out whether a sequence of sizes vanishes or explodes.
 
-    Returns the word, the places where that begins and where it is worst, and how fast it goes.
+    Returns the diagnosis, the indices where that starts and where it is worst, and the rate in
+    words.
     """
     if not all(map(math.isfinite, sizes)):
-        held = [math.isfinite(size) and size <= BEGUN * sizes[0] for size in sizes]
-        begun = held.index(False)
-        return Diagnosis.EXPLODING, begun, begun, "grow beyond all numbers"
+        kept = [math.isfinite(size) and size <= ONSET * sizes[0] for size in sizes]
+        onset = kept.index(False)
+        return Diagnosis.EXPLODING, onset, onset, "become infinite or NaN"
     if not sizes or sizes[0] < sys.float_info.min:  # nothing to compare with
         return None
     if min(sizes) < VANISHED * sizes[0]:
         word, worst = Diagnosis.VANISHING, sizes.index(min(sizes))
-        place = [size < sizes[0] / BEGUN for size in sizes].index(True)
+        onset = [size < sizes[0] / ONSET for size in sizes].index(True)
     elif max(sizes) > EXPLODED * sizes[0]:
         word, worst = Diagnosis.EXPLODING, sizes.index(max(sizes))
-        place = [size > BEGUN * sizes[0] for size in sizes].index(True)
+        onset = [size > ONSET * sizes[0] for size in sizes].index(True)
     else:
         return None
-    factor = (sizes[worst] / sizes[place - 1]) ** (1 / (worst - place + 1))
+    factor = (sizes[worst] / sizes[onset - 1]) ** (1 / (worst - onset + 1))
     if not factor:
-        return word, place, worst, "shrink to nothing"
-    change = f"grow {short(factor)}-fold" if factor > 1 else f"shrink {short(1 / factor)}-fold"
-    return word, place, worst, f"{change} a layer"
+        return word, onset, worst, "shrink to nothing"
+    verb, fold = ("grow", factor) if factor > 1 else ("shrink", 1 / factor)
+    return word, onset, worst, f"{verb} {format_number(fold)}-fold per layer"
 
 
 def remedy(snapshot: Snapshot, context: Context, trained: bool, word: Diagnosis) -> str:
-    """Return what keeps activations and gradients in proportion."""
-    depth = snapshot.places[-1]
-    keeper = context.keeper(depth)
-    if keeper is None:
+    """Return the advice against vanishing or exploding activations and gradients."""
+    depth = snapshot.main_path[-1]
+    init = context.recommended_init(depth)
+    if init is None:
         layers = f"{depth} layers of {context.activation}"
-        return f"no init keeps them through {layers}, try activation=tanh or activation=relu"
-    scale = context.residual and word == Diagnosis.EXPLODING
-    if context.init != keeper:
-        both = f"init={keeper} and a smaller model.residual_scale keep them"
-        return f"with {context.activation}, {both if scale else f'init={keeper} keeps them'}"
-    if scale and not context.places:
-        return "a smaller model.residual_scale keeps them"
-    return elsewhere(context, trained)
+        return f"no init prevents that in {layers}; try activation=tanh or activation=relu"
+    branches_add_up = context.residual and word == Diagnosis.EXPLODING
+    if context.init != init:
+        scale = " and a smaller model.residual_scale" * branches_add_up
+        return f"with {context.activation}, use init={init}{scale}"
+    if branches_add_up and not context.init_overrides:
+        return "use a smaller model.residual_scale"
+    return other_remedy(context, trained)
 
 
-def elsewhere(context: Context, trained: bool) -> str:
-    """Return what to change where `init` is not at fault."""
+def other_remedy(context: Context, trained: bool) -> str:
+    """Return what to change if `init` is not the cause."""
     if trained:
         return lower_lr(context)
-    if context.places:
-        return f"leave out {' and '.join(context.places)}"
+    if context.init_overrides:
+        return f"remove {' and '.join(context.init_overrides)}"
     if not context.batch_norm:
-        return "take model.batch_norm=true"
-    return "take fewer layers, or model=mlp_residual"
+        return "use model.batch_norm=true"
+    return "use fewer layers, or model=mlp_residual"
 
 
 def lower_lr(context: Context) -> str:
@@ -278,13 +289,13 @@ def lower_lr(context: Context) -> str:
     return advice
 
 
-def short(number: float) -> str:
-    """Return a number as it is read aloud: 1.04, 5.8, 140, 3e-05."""
+def format_number(number: float) -> str:
+    """Return a number with the digits that matter in a sentence: 1.04, 5.8, 140, 3e-05."""
     if not 1e-3 <= number < 1e4:
         return f"{number:.1g}"
     return f"{float(f'{number:.3g}' if 0.9 < number < 1.1 else f'{number:.2g}'):,g}"
 
 
-def first_ill(ill: Iterable[bool]) -> int:
-    """Return the number of the first ill layer, counted from 1; 0 if there is none."""
-    return next((number for number, is_ill in enumerate(ill, start=1) if is_ill), 0)
+def first_layer(flags: Iterable[bool]) -> int:
+    """Return the number of the first layer that is flagged, counted from 1; 0 if none is."""
+    return next((number for number, flag in enumerate(flags, start=1) if flag), 0)

@@ -11,7 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
-from initlab.config import typed
+from initlab.config import typed_overrides
 
 
 class Composer:
@@ -25,7 +25,7 @@ class Composer:
     def __init__(self, loader: Any, multirun: DictConfig) -> None:
         self.loader = loader
         self.multirun = multirun
-        self.typed = typed(multirun.hydra.overrides.hydra)
+        self.typed = typed_overrides(multirun.hydra.overrides.hydra)
         self.parser = OverridesParser.create()
         self.composed: dict[tuple[str, ...], bytes] = {}  # pickles, which are faster than copies
 

@@ -23,6 +23,7 @@ from initlab.report.charts.scales import Floats
 from initlab.report.charts.styles import DIM, colors
 from initlab.report.charts.words import SMALL, compact, counted, sentences
 from initlab.report.comparison import Comparison, Setting
+from initlab.tracking.names import Outcome
 from initlab.tracking.runs import Run
 
 PATHS, VALLEY = "paths in the valley", "the valley"  # titles
@@ -95,8 +96,9 @@ def path_head(setting: Setting, run: Run, ends: Floats) -> Head:
     steps = len(path) - 1
     x, y = path[-1]
     end = f"({compact(x, 2)}, {compact(y, 2)}) after {counted(steps, 'step')}"
-    if run.outcome != "finished":
-        end = run.reason if run.outcome in run.reason else f"{run.outcome} at step {steps:,}"
+    if run.outcome != Outcome.FINISHED:
+        last = steps if run.ended_step is None else run.ended_step
+        end = f"{run.outcome} at step {last:,}"
     outside = points_outside(path, ends)
     return setting.name, [end, f"{counted(outside, 'point')} outside"] if outside else [end]
 

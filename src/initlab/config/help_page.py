@@ -1,4 +1,4 @@
-"""Pages: the options of each group as the help page lists them."""
+"""The lists of options and experiments on the help page."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 from initlab.config.schema import GROUPS, PROJECT, options
 
 
-def options_page() -> str:
-    """Return the options of every group, for the help page: 80 columns, the default with *."""
+def list_options() -> str:
+    """Return the options of every group within 80 columns, the default marked with *."""
     config = OmegaConf.to_container(OmegaConf.load(PROJECT / "conf" / "config.yaml"))
     assert isinstance(config, dict)
     chosen = [entry for entry in config["defaults"] if isinstance(entry, dict)]
@@ -19,17 +19,17 @@ def options_page() -> str:
     lines = []
     for group in GROUPS:
         names = [f"{name}*" if (group, name) in defaults else name for name in options(group)]
-        lines.append(filled(names, f"  {group:<12}"))
+        lines.append(wrap_names(names, f"  {group:<12}"))
     return "\n".join(lines)
 
 
-def experiments_page() -> str:
-    """Return the names of the experiments, for the help page."""
-    return filled(options("experiment"), "  ")
+def list_experiments() -> str:
+    """Return the names of the experiments."""
+    return wrap_names(options("experiment"), "  ")
 
 
-def filled(names: Iterable[str], start: str) -> str:
-    """Return names in lines that go on below where the first begins."""
+def wrap_names(names: Iterable[str], start: str) -> str:
+    """Return names in lines, indented below the first name."""
     return textwrap.fill(
         " ".join(names),
         width=78,
