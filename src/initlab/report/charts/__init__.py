@@ -11,26 +11,26 @@ from functools import partial
 
 import matplotlib
 
-from initlab.report.charts.accuracy import accuracy_panels, gap_panels
-from initlab.report.charts.activations import activations
-from initlab.report.charts.heat_map import heat_map
+from initlab.report.charts.accuracy import draw_accuracy, draw_gaps
+from initlab.report.charts.activations import draw_activations
+from initlab.report.charts.heat_map import draw_heat_map
 from initlab.report.charts.layout import RC, WIDTH, Chart, png
-from initlab.report.charts.lines import TITLES, line_chart
-from initlab.report.charts.scatter import scatter
+from initlab.report.charts.lines import TITLES, draw_lines
+from initlab.report.charts.scatter import draw_scatter
 from initlab.report.charts.styles import Style, colors
-from initlab.report.charts.valley import paths, valley
+from initlab.report.charts.valley import draw_paths, draw_valley
 from initlab.report.comparison import Comparison
 
 __all__ = ["WIDTH", "Chart", "Style", "colors", "drawn", "png"]
 
 CHARTS: tuple[Callable[[Comparison], Chart | None], ...] = (
-    *(partial(line_chart, metric=metric) for metric in TITLES),
-    paths,
-    valley,
-    accuracy_panels,
-    gap_panels,
-    heat_map,
-    scatter,
+    *(partial(draw_lines, metric=metric) for metric in TITLES),
+    draw_paths,
+    draw_valley,
+    draw_accuracy,
+    draw_gaps,
+    draw_heat_map,
+    draw_scatter,
 )
 
 
@@ -42,5 +42,5 @@ def drawn(comparison: Comparison) -> Iterator[Chart]:
         if chart:
             yield chart
     with matplotlib.rc_context(RC):
-        sheets = [*activations(comparison)]
+        sheets = [*draw_activations(comparison)]
     yield from sheets

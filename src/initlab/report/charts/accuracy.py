@@ -29,7 +29,7 @@ HEIGHT = 1.1
 AXES = "step", ""
 
 
-def accuracy_panels(comparison: Comparison) -> Chart | None:
+def draw_accuracy(comparison: Comparison) -> Chart | None:
     """Draw the accuracy, in training where it is known, in a panel for each value of a key.
 
     None unless two keys vary, one of few values, which are lines, and one of many.
@@ -105,7 +105,7 @@ def label_panels(panel: Axes, runs: Iterable[Run], metrics: set[str]) -> int:
     return last
 
 
-def gap_panels(comparison: Comparison) -> Chart | None:
+def draw_gaps(comparison: Comparison) -> Chart | None:
     """Draw the accuracy in training and on held-out examples, a panel a setting, best first.
 
     None if no setting that finished does better in training by five points.

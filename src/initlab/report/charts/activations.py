@@ -29,7 +29,7 @@ from initlab.report.charts.layout import (
 )
 from initlab.report.charts.scales import Floats
 from initlab.report.charts.styles import DIM, GREY, Style, colors
-from initlab.report.charts.words import SMALL, compact, sentences, wrap
+from initlab.report.charts.words import SMALL, compact, sentences, text_width, wrap
 from initlab.report.comparison import Comparison, Setting, Spread
 from initlab.tracking.runs import Run
 
@@ -39,7 +39,6 @@ ROOM = WIDTH - 2 * MARGIN
 BARS = 0.4  # the height of a histogram
 GAP = 0.08  # between two
 RIM, BAR = 0.08, 0.055  # beside an axis, for what lies beyond it, and of the bar in it
-NAME = 3.0  # inches for the name of a setting
 SEEN = 0.005  # share from which on what lies beyond the edges is drawn and named
 
 SMALL_TEXT = {"size": SMALL, "color": DIM}
@@ -47,7 +46,7 @@ SMALL_TEXT = {"size": SMALL, "color": DIM}
 Row = tuple[Setting, Run]
 
 
-def activations(comparison: Comparison) -> Iterator[Chart]:
+def draw_activations(comparison: Comparison) -> Iterator[Chart]:
     """Draw the histograms of activations, a row a setting and a column a layer.
 
     Of each setting it is the first run that has any: the last snapshot filled, the first a line.
@@ -165,14 +164,14 @@ def contact_sheet(title: str, rows: Sequence[Row], columns: int, styles: Sequenc
     y = 0.0
     for place, (setting, run) in enumerate(rows):
         accuracy = f"{setting.accuracy.mean:.1%}" if setting.accuracy else ""
+        note = ", ".join(filter(None, (accuracy, setting.word)))
         name = setting.name
         if title != "activations":  # but those of one activation
             values = {key: value for key, value in setting.values.items() if key != "activation"}
             name = " ".join(f"{key}={value}" for key, value in values.items())
-        name = wrap(name, NAME)
+        name = wrap(name, ROOM - MARGIN - text_width(note, SMALL))
         y -= LINE * line_count(name)
         panel.text(0, y + 0.04, name)
-        note = ", ".join(filter(None, (accuracy, setting.word)))
         panel.text(ROOM, y + 0.04, note, SMALL_TEXT, ha="right")
         y = draw_histograms(
             panel,

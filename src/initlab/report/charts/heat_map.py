@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -29,7 +30,7 @@ CELL, HIGH_CELL, LOW_CELL = 0.7, 0.36, 0.3  # the least width, and the heights
 NAME = 1.7  # of a row, at most
 
 
-def heat_map(comparison: Comparison) -> Chart | None:
+def draw_heat_map(comparison: Comparison) -> Chart | None:
     """Draw the accuracy that settings are ranked by, else the loss, over the two keys that vary.
 
     The better, the lighter; a frame marks the best, and a cell without a number says why. None if
@@ -62,12 +63,15 @@ def heat_map(comparison: Comparison) -> Chart | None:
         ink = DIM if np.isnan(value) else INK if light else "white"
         lines = texts[row][column][: 2 if len(rows) > FEW_ROWS else 3]
         size = SMALL if np.isnan(value) or len(lines) > 1 else SIZE
-        panel.text(
-            column + 0.5, row + 0.5, "\n".join(lines),
-            size=size, color=ink, ha="center", va="center_baseline", linespacing=1.0,
-        )  # fmt: skip
+        place: dict[str, Any] = {
+            "ha": "center",
+            "va": "center_baseline",
+            "in_layout": False,
+        }  # within its cell
+        text = "\n".join(lines)
+        panel.text(column + 0.5, row + 0.5, text, size=size, color=ink, linespacing=1.0, **place)
         if grid[row][column] is comparison.ranked[0] and np.isfinite(value):
-            frame = Rectangle((column + 0.04, row + 0.07), 0.92, 0.86)
+            frame = Rectangle((column + 0.02, row + 0.07), 0.96, 0.86)
             frame.set(fill=False, edgecolor=ink, linewidth=1.2)
             panel.add_patch(frame)
     title = f"{subject} by {down} and {across}"

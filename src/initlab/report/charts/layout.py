@@ -88,7 +88,7 @@ def png(figure: Figure) -> bytes:
     levels = image.getpalette() or []
     image.putpalette([255 if level == 254 else level for level in levels])  # white is white
     buffer = io.BytesIO()
-    image.save(buffer, format="png", dpi=(figure.dpi, figure.dpi))
+    image.save(buffer, format="png", dpi=(figure.dpi, figure.dpi), compress_level=3)
     return buffer.getvalue()
 
 

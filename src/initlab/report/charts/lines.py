@@ -23,7 +23,7 @@ FILES = {"train/loss": "loss", "f": "f", "test/accuracy": "accuracy"}
 HEIGHT = 2.95
 
 
-def line_chart(comparison: Comparison, metric: str) -> Chart | None:
+def draw_lines(comparison: Comparison, metric: str) -> Chart | None:
     """Draw a metric over the steps: a line for each setting, and a band over its runs.
 
     Runs that did not finish are drawn by themselves, thin, up to a cross. None if no run has the

@@ -24,7 +24,7 @@ STOPPED = ("pruned", "killed", "running", "finished")  # not because of their ow
 DOT, RING = 5.0, 9.0  # points
 
 
-def scatter(comparison: Comparison) -> Chart | None:
+def draw_scatter(comparison: Comparison) -> Chart | None:
     """Draw each setting of a random search as a point, as light as it is good.
 
     None if the values that vary are those of a grid, or other than two numbers.

@@ -39,7 +39,7 @@ CAPTION = (
 )
 
 
-def paths(comparison: Comparison) -> Chart | None:
+def draw_paths(comparison: Comparison) -> Chart | None:
     """Draw the path of each setting over the contours, best first; None if there is none."""
     found = first_paths(comparison)
     if not found:
@@ -130,7 +130,7 @@ def label_values(*axes: Axis) -> None:
         axis.set_major_formatter(lambda value, _: compact(value))
 
 
-def valley(comparison: Comparison) -> Chart | None:
+def draw_valley(comparison: Comparison) -> Chart | None:
     """Draw the surface, and below it the field; None if no run descended it."""
     found = [run.path for _, run in first_paths(comparison)]
     if not found:
