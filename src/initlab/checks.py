@@ -12,11 +12,11 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """What the user can mend; the message is all that they need, of one line or several."""
+    """An error that the user can fix; its message says how, in one line or several."""
 
 
 def one_line(error: BaseException) -> str:
-    """Return in one line what an error is and says."""
+    """Return the type and the message of an error in one line."""
     first = first_line(error)
     if isinstance(error, UserError):
         return first
@@ -88,12 +88,12 @@ def one_of(name: str, value: str, choices: Iterable[str]) -> None:
 
 
 def no_such_option(key: str, option: str, names: Iterable[str]) -> str:
-    """Say that a key cannot have an option, and which it can."""
+    """Return the message for an option that a key does not have, with those that it has."""
     return f"{key}={option}: there is no such option.{choices(option, names)}"
 
 
 def choices(name: str, names: Iterable[str]) -> str:
-    """List the names there are, the nearest to `name` first."""
+    """Return the end of a message: the names nearest to `name`, then all names."""
     names = list(names)
     if not names:
         return " It has none."

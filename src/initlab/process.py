@@ -11,7 +11,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from types import FrameType
 
-PATIENCE = 3  # times that Ctrl-C is deferred, so that nobody waits for ever for a server
+PATIENCE = 3  # times that Ctrl-C is deferred, or a server that hangs could not be interrupted
 
 
 @contextlib.contextmanager
@@ -58,8 +58,8 @@ def environment(settings: Mapping[str, str]) -> Iterator[None]:
 def gc_paused() -> Iterator[None]:
     """Pause the garbage collector while something large is imported.
 
-    MLflow makes a quarter of a million objects that all stay. To search them each time they have
-    become a quarter more takes a fifth of the import.
+    MLflow makes a quarter of a million objects that all stay. Searching them again whenever they
+    have grown by a quarter would take a fifth of the import.
     """
     gc.disable()
     try:
@@ -94,7 +94,7 @@ def is_this_process(tags: Mapping[str, str]) -> bool:
 
 
 def is_gone(tags: Mapping[str, str]) -> bool:
-    """Return whether the process of these tags was on this host and runs no more."""
+    """Return whether the process of these tags ran on this host and has ended."""
     import psutil
 
     if tags.get("process.host") != socket.gethostname():
@@ -103,5 +103,5 @@ def is_gone(tags: Mapping[str, str]) -> bool:
         started = psutil.Process(int(tags["process.pid"])).create_time()
     except psutil.NoSuchProcess:
         return True
-    # A process of this number that began at another time is another process.
+    # Process numbers are used again: one that started at another time is another process.
     return abs(started - float(tags["process.started"])) > 1

@@ -25,7 +25,7 @@ INCIDENTAL = {"incidental": True}
 
 
 class DataError(checks.UserError):
-    """Data that cannot be had."""
+    """The data are missing, damaged or too few."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +142,7 @@ class IdxFiles(Dataset):
         try:
             idx.fetch(root, self.mirrors, self.sha256, self.timeout)
         except idx.IdxError as error:
-            raise DataError(f"{error}\n{_put_files_there(root)}") from error
+            raise DataError(f"{error}\n{_manual_download(root)}") from error
 
         stats = [(file, (root / file).stat()) for file in idx.FILES]
         source = str([(file, stat.st_size, stat.st_mtime_ns) for file, stat in stats])
@@ -200,7 +200,7 @@ def _check_split(train_size: int | None, validation: float) -> None:
     checks.fraction("validation", validation)
 
 
-def _put_files_there(root: Path) -> str:
+def _manual_download(root: Path) -> str:
     files = "".join(f"\n  {file}" for file in idx.FILES)
     return (
         f"Put these four files into {root}:{files}\n"
@@ -228,10 +228,10 @@ def _data(contents: Contents, scale: float, train_size: int | None, validation: 
             f"got {train_size}"
         )
     train = Samples(train_x, train_labels, scale).first(train_size or len(train_x))
-    kept = _kept(len(train), validation)
+    count = _training_count(len(train), validation)
     return Data(
-        train=train.first(kept),
-        validation=train.part(slice(kept, None)),
+        train=train.first(count),
+        validation=train.part(slice(count, None)),
         test=Samples(test_x, test_labels, scale),
         features=train_x.shape[-1],
         classes=int(train_labels.max()) + 1,
@@ -239,7 +239,7 @@ def _data(contents: Contents, scale: float, train_size: int | None, validation: 
     )
 
 
-def _kept(count: int, validation: float) -> int:
+def _training_count(count: int, validation: float) -> int:
     """Return how many of the examples are left to train on."""
     if not validation:
         return count

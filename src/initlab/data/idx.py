@@ -32,14 +32,14 @@ log = logging.getLogger(__name__)
 
 
 class IdxError(Exception):
-    """A file that cannot be had or is not what it should be; the message is for the user."""
+    """A file is missing or damaged; the message is for the user."""
 
 
-def _unlike(path: Path, expected: str, found: object) -> IdxError:
+def _mismatch(path: Path, expected: str, found: object) -> IdxError:
     return IdxError(f"{path}\n  expected {expected}\n  found {found}")
 
 
-def _by(lengths: Sequence[int]) -> str:
+def _product(lengths: Sequence[int]) -> str:
     return " x ".join(str(length) for length in lengths)
 
 
@@ -55,21 +55,21 @@ def read(path: Path, axes: int) -> NDArray[np.uint8]:
             while chunk := file.read(1 << 20):
                 content += chunk
     except (OSError, EOFError, zlib.error) as error:
-        raise _unlike(path, "a readable, intact gzip file", error) from error
+        raise _mismatch(path, "a readable, intact gzip file", error) from error
 
     header = 4 + 4 * axes
     if len(content) < header:
-        raise _unlike(path, f"a header of {header} bytes", f"{len(content)} bytes in all")
+        raise _mismatch(path, f"a header of {header} bytes", f"{len(content)} bytes in all")
     magic, *shape = struct.unpack(f">{1 + axes}I", content[:header])
     if magic != 0x800 + axes:
         expected = f"the magic number {0x800 + axes:#010x} (unsigned bytes, {axes} axes)"
-        raise _unlike(path, expected, f"{magic:#010x}")
+        raise _mismatch(path, expected, f"{magic:#010x}")
     if 0 in shape:
-        raise _unlike(path, "at least one example", f"an array of {_by(shape)}")
+        raise _mismatch(path, "at least one example", f"an array of {_product(shape)}")
     size = header + math.prod(shape)
     if len(content) != size:
-        expected = f"{size} bytes when unzipped ({header} of header and {_by(shape)})"
-        raise _unlike(path, expected, f"{len(content)} bytes")
+        expected = f"{size} bytes when unzipped ({header} of header and {_product(shape)})"
+        raise _mismatch(path, expected, f"{len(content)} bytes")
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 
 
@@ -87,21 +87,21 @@ def read_set(root: Path) -> Iterator[tuple[str, NDArray[Any]]]:
             train_size, train_top = size, top
         if len(labels) != len(images):
             expected = f"{len(images)} labels, one for each image in {images_path}"
-            raise _unlike(labels_path, expected, f"{len(labels)} labels")
+            raise _mismatch(labels_path, expected, f"{len(labels)} labels")
         if size != train_size:
-            expected = f"images of {_by(train_size)} pixels as in {train_images}"
-            raise _unlike(images_path, expected, f"{_by(size)} pixels")
+            expected = f"images of {_product(train_size)} pixels as in {train_images}"
+            raise _mismatch(images_path, expected, f"{_product(size)} pixels")
         if top > train_top:
             expected = f"labels from 0 to {train_top} as in {train_labels}"
-            raise _unlike(labels_path, expected, f"a label {top}")
+            raise _mismatch(labels_path, expected, f"a label {top}")
         yield f"{part}_x", images.reshape(len(images), -1)
         yield f"{part}_labels", labels.astype(np.int64)
 
 
 def fetch(root: Path, mirrors: Sequence[str], sha256: Mapping[str, str], timeout: float) -> None:
-    """Download those of the four files that are not in `root`; look at none that are.
+    """Download those of the four files that are missing from `root`; check only these.
 
-    Each mirror is an address that the file's name is put behind. They are tried in turn: one that
+    The name of the file is appended to the address of a mirror. They are tried in turn: one that
     does not answer for `timeout` seconds or sends other bytes than `sha256` says is passed over.
     A file gets its name only when it is whole and checked. Raises IdxError when no mirror is left.
     """
@@ -137,7 +137,7 @@ def _download(url: str, path: Path, sha256: str | None, timeout: float) -> None:
         progressbar=sys.stderr.isatty(),
         chunk_size=1 << 16,
         timeout=timeout,
-        # Else a server may call the .gz a content encoding, and requests would unzip it.
+        # Otherwise a server may declare the .gz a content encoding, and requests unzip it.
         headers={"Accept-Encoding": "identity"},
     )
     pooch.retrieve(url, sha256, path.name, path.parent, downloader=downloader)
@@ -146,6 +146,6 @@ def _download(url: str, path: Path, sha256: str | None, timeout: float) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Return the cause on one line; requests wraps it in an account of its retries."""
+    """Return the cause on one line; requests wraps it in a report of its retries."""
     wrapped = error.args[0] if error.args else None
     return str(getattr(wrapped, "reason", None) or error) or type(error).__name__

@@ -112,12 +112,12 @@ def section(name: str, columns: int, height: int) -> dict[str, Any]:
 
 
 def view_key(sweep: str) -> str:
-    """Return the key of the view of a sweep, of letters that a tag may have."""
+    """Return the key of the view of a sweep, with only letters that a tag may have."""
     return f"initlab-{re.sub(r'[^a-zA-Z0-9_. -]', '_', sweep)}"
 
 
 def outdated_views(tags: Mapping[str, str]) -> list[str]:
-    """Return those tags of an experiment that are views of sweeps, and one too many."""
+    """Return the tags of an experiment with the oldest views of sweeps, beyond those kept."""
     views = {name: text for name, text in tags.items() if name.startswith(f"{TAG}initlab-")}
     return sorted(views, key=lambda name: -int(json.loads(views[name])["createdAt"]))[MOST_VIEWS:]
 
@@ -129,7 +129,7 @@ def trials_filter(sweep: str) -> str:
 
 
 def runs_filter(run_ids: Iterable[str]) -> str:
-    """Return the filter that selects runs by their ids, the first hundred, to fit into a tag."""
+    """Return the filter that selects the first hundred of some runs, to fit into a tag."""
     return f"attributes.run_id IN ({', '.join(map(repr, islice(run_ids, MOST_RUNS)))})"
 
 

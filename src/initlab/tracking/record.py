@@ -24,7 +24,7 @@ RECENT = 100  # steps over which the last training loss is averaged
 
 
 class Record:
-    """All steps of a run, in order, its name, and notes on how it was made ready.
+    """All steps of a run, in order, its name, and notes on how it was prepared.
 
     `drawn` says whether pictures are made of it.
     """
@@ -104,18 +104,18 @@ class Record:
 
     @property
     def drawable(self) -> list[str]:
-        """What there is a picture of: activations, gradients, weights, loss, path."""
+        """The names of the pictures that it has: activations, gradients, weights, loss, path."""
         found = [*self.snapshots[-1].histograms] if self.snapshots else []
         return found + [LOSS] * bool(self.evaluation) + [PATH] * bool(self.points)
 
     def picture(self, what: str) -> Image:
-        """Return the picture of something drawable as it is now, which is drawn once."""
+        """Return one of these pictures after the last step, drawn once."""
         if what not in self.pictures:
             self.pictures[what] = self.draw(what)
         return self.pictures[what]
 
     def draw(self, what: str) -> Image:
-        """Draw something; distributions with those of the start as an outline."""
+        """Draw a picture; distributions have those of the start as an outline."""
         from initlab import figures
 
         if what == LOSS:

@@ -1,4 +1,4 @@
-"""A store: where MLflow keeps runs, tried before anything relies on it."""
+"""A store: where MLflow keeps runs, checked before anything relies on it."""
 
 from __future__ import annotations
 
@@ -89,8 +89,8 @@ class Store:
     def close_lost(self) -> None:
         """Mark as KILLED what is RUNNING in a process of this host that is gone, or in this one.
 
-        This one has no run under way when it asks, but may have been interrupted amid a transaction
-        that kept the store from taking the end of a run.
+        This process has no open run when it calls this, but an interrupted transaction may have
+        kept the store from recording the end of an earlier one.
         """
         host = filter_string(socket.gethostname())
         condition = f"attributes.status = 'RUNNING' and tags.`process.host` = {host}"
@@ -100,7 +100,7 @@ class Store:
                     self.client.set_terminated(run.info.run_id, Status.KILLED)
 
     def keep_view(self, key: str, view: str) -> None:
-        """Keep a view of the chart page, and let the oldest go where there are too many."""
+        """Keep a view of the chart page, and delete the oldest views if there are too many."""
         with explained(self.uri):
             self.client.set_experiment_tag(self.experiment_id, f"{chart_view.TAG}{key}", view)
             tags = self.client.get_experiment(self.experiment_id).tags
@@ -142,7 +142,7 @@ def open_store(uri: str | None, experiment: str, project: Path, create: bool = T
 
 @contextlib.contextmanager
 def explained(uri: str) -> Iterator[None]:
-    """Turn whatever a store may raise into a `TrackingError`."""
+    """Turn any error of a store into a `TrackingError`."""
     try:
         yield
     except (MlflowException, SQLAlchemyError, sqlite.Error, OSError, ImportError) as error:
@@ -157,7 +157,7 @@ def explained(uri: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def quick_and_quiet() -> Iterator[None]:
-    """Make MLflow give up soon, and keep its notes about a new database to itself."""
+    """Make MLflow give up soon, and silence its log of setting up a database."""
     settings = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "4", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
     for noisy in ("alembic", "mlflow.store.db.utils"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -169,8 +169,8 @@ def quick_and_quiet() -> Iterator[None]:
 def write_lock(uri: str) -> Iterator[None]:
     """Let one process at a time write to a SQLite database.
 
-    MLflow does not see to that when it sets one up; afterwards SQLite does, but has those that wait
-    sleep for longer than there is to wait for.
+    MLflow does not lock a database while it sets one up. Later SQLite locks it, but a process that
+    waits for SQLite sleeps longer than it has to.
     """
     database = sqlite.path_of(uri)
     if database is None or sys.platform == "win32":
@@ -188,7 +188,7 @@ def write_lock(uri: str) -> Iterator[None]:
 
 
 def check_writable(uri: str) -> None:
-    """Raise at once what MLflow would find out only after minutes of trying again."""
+    """Raise at once what MLflow would raise only after minutes of retries."""
     if database := sqlite.path_of(uri):
         database.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=database.parent) as file:

@@ -1,6 +1,6 @@
-"""Tracking: one run in a store of MLflow, behind one small face.
+"""A tracker: one run that is being recorded in a store of MLflow.
 
-Step losses are buffered and sent in batches, for one call an entry would cost more than a step.
+Numbers are buffered and sent in batches, because one call for each would take longer than a step.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from initlab.tracking.names import Outcome, Status, Tag
 from initlab.tracking.store import Store, TrackingError, explained, quick_and_quiet, write_lock
 
 FLUSH_SECONDS = 2.0
-MOST_STEPS = 900  # at one flush, which leaves room in one call for a few evaluations
+MOST_STEPS = 900  # in one flush, so that a call has room for a few evaluations
 MOST_METRICS = 1000  # of one log_batch call, a limit of MLflow
 MOST_PARAMS = 100
-MOST_LETTERS = 500  # of a tag that says what went wrong
+MOST_LETTERS = 500  # of the tag with the error
 
 
 class Tracker:
@@ -49,16 +49,16 @@ class Tracker:
         self.pending: list[tuple[float, Step]] = []
         self.flushed = time.time()
         self.failure: TrackingError | None = None
-        self.status = Status.FINISHED  # with which it ends if nothing is raised
+        self.status = Status.FINISHED  # at the end, if nothing is raised
 
     @property
     def page(self) -> str:
-        """The address of the run in the UI, asking for the menu of training, not that of agents."""
+        """The address of the run in the UI, with the menu for training instead of agents."""
         path = f"experiments/{self.store.experiment_id}/runs/{self.run_id}"
         return f"{self.store.ui}/#/{path}?workflowType=machine_learning"
 
     def log(self, step: Step) -> None:
-        """Log the numbers of a step under the names of the design; sent within two seconds."""
+        """Log the numbers of a step, to be sent within two seconds."""
         now = time.time()
         self.pending.append((now, step))
         if len(self.pending) >= MOST_STEPS or now - self.flushed > FLUSH_SECONDS:
@@ -99,12 +99,12 @@ class Tracker:
         """Tag how the run ended; the verdict's sentence and the notes become its description."""
         tags: dict[str, str] = {Tag.OUTCOME: outcome}
         if outcome == Outcome.PRUNED:
-            self.status = Status.KILLED  # or it would be taken for one that has all its numbers
+            self.status = Status.KILLED  # or it would count as complete
         if verdict:
             tags[Tag.VERDICT] = verdict.word
-        said = [str(verdict), *notes] if verdict else notes
-        if said:
-            tags[Tag.NOTE] = "\n\n".join(said)
+        paragraphs = [str(verdict), *notes] if verdict else notes
+        if paragraphs:
+            tags[Tag.NOTE] = "\n\n".join(paragraphs)
         with self.writing():
             self.client.log_batch(
                 self.run_id, tags=[RunTag(str(key), str(value)) for key, value in tags.items()]
@@ -112,9 +112,9 @@ class Tracker:
 
     @contextlib.contextmanager
     def talking(self) -> Iterator[None]:
-        """Raise `TrackingError` if the store fails, and from then on without asking it again.
+        """Raise `TrackingError` if the store fails, and from then on without trying again.
 
-        MLflow tries for minutes before it gives up on a server, which is right, but once.
+        MLflow retries for minutes before it gives up on a server. Once is enough.
         """
         if self.failure:
             raise self.failure
@@ -127,7 +127,7 @@ class Tracker:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Talk to the store of numbers and tags, which others may be writing to."""
+        """Talk to the store; to a SQLite database, one process at a time."""
         with self.talking(), write_lock(self.store.uri):
             yield
 
@@ -167,7 +167,7 @@ class Tracker:
                 self.flush()
             except TrackingError:
                 status = Status.FAILED
-            # A store that has failed is asked once more, but not for minutes.
+            # Try a store that has failed once more, but not for minutes.
             patience = quick_and_quiet() if self.failure else contextlib.nullcontext()
             try:
                 with explained(self.store.uri), patience, write_lock(self.store.uri):
