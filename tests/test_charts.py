@@ -515,7 +515,7 @@ def test_paths_share_axes_that_hold_all_starts_and_do_not_grow_with_what_leaves_
 
 
 def test_a_path_that_diverged_says_where():
-    lost = descent("a=1", [(-7, 2), (1e99, 9)], "diverged", reason="diverged at step 2")
+    lost = descent("a=1", [(-7, 2), (1e99, 9)], "diverged", ended_step=2)
     killed = descent("a=2", [(-7, 2), (-6, 1)], "killed")
     assert {"diverged at step 2", "killed at step 1"} <= {*words(drawn(lost, killed)["paths"])}
 
