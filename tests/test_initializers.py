@@ -441,8 +441,8 @@ def test_lsuv_brings_every_layer_of_a_deep_net_to_variance_one(activation, dtype
     network.forward(x)
     variances = [layer.y.var(dtype=np.float64) for layer in network.dense]
     assert variances == pytest.approx(np.ones(21), abs=0.1)
-    took = r"(1 rescaling|0 to 1 rescalings) per layer"
-    start = "lsuv scaled the pre-activations of 21 layers to variance 1 ± 0.1, with "
+    took = r"(1 rescaling|0 to 1 rescalings) a layer"
+    start = "lsuv brought the pre-activations of 21 layers to variance 1 ± 0.1, with "
     assert re.fullmatch(re.escape(start) + took, said)
 
 
@@ -466,7 +466,7 @@ def test_lsuv_leaves_and_names_layers_whose_outputs_do_not_vary(activation, dead
         assert rms(layer.W) == pytest.approx(Orthogonal().exact_std(*layer.W.shape), rel=1e-12)
     alive = [layer.y.var() for layer in network.dense[len(dead) :]]
     assert alive == pytest.approx(np.ones(21 - len(dead)), abs=0.1)
-    assert said.startswith(f"lsuv scaled the pre-activations of {len(alive)} of 21 layers to ")
+    assert said.startswith(f"lsuv brought the pre-activations of {len(alive)} of 21 layers to ")
     numbers = ", ".join(map(str, dead))
     which, whose = ("layer", "its") if len(dead) == 1 else ("layers", "their")
     assert said.endswith(f"; {which} {numbers} could not be scaled: {whose} outputs do not vary")
@@ -500,10 +500,10 @@ def adjust(init, *layers):
 def test_lsuv_counts_the_rescalings_that_layers_took():
     # Of power 1, the second comes from 1.4 to √1.4 = 1.18 to 1.09.
     said, passes = adjust(LSUV(), FakeLayer(4.0), FakeLayer(1.4, power=1.0))
-    assert said.endswith("of 2 layers to variance 1 ± 0.1, with 1 to 2 rescalings per layer")
+    assert said.endswith("of 2 layers to variance 1 ± 0.1, with 1 to 2 rescalings a layer")
     assert passes == 1 + 1 + 2
     said, passes = adjust(LSUV(), FakeLayer(4.0))
-    assert said.endswith("of 1 layer to variance 1 ± 0.1, with 1 rescaling per layer")
+    assert said.endswith("of 1 layer to variance 1 ± 0.1, with 1 rescaling a layer")
     assert passes == 2
 
 
@@ -512,11 +512,11 @@ def test_lsuv_leaves_what_is_within_the_tolerance():
     said, passes = adjust(LSUV(), low, high)
     assert (low.W == 1).all()
     assert (high.W == 1).all()
-    assert said.endswith("with 0 rescalings per layer")
+    assert said.endswith("with 0 rescalings a layer")
     assert passes == 1
     said, _ = adjust(LSUV(tolerance=0.08), low, high)
     assert [low.y.var(), high.y.var()] == pytest.approx([1, 1])
-    assert said.endswith("to variance 1 ± 0.08, with 1 rescaling per layer")
+    assert said.endswith("to variance 1 ± 0.08, with 1 rescaling a layer")
 
 
 def test_lsuv_gives_up_after_max_tries():
@@ -525,8 +525,8 @@ def test_lsuv_gives_up_after_max_tries():
     np.testing.assert_allclose(layer.W, np.full((2, 2), 2.0**-7))
     assert passes == 1 + 7 + 1
     assert said == (
-        "lsuv scaled the pre-activations of 1 of 2 layers to variance 1 ± 0.1, with 1 rescaling "
-        "per layer; layer 1 could not be scaled: its outputs need more than 7 rescalings"
+        "lsuv brought the pre-activations of 1 of 2 layers to variance 1 ± 0.1, with 1 rescaling "
+        "a layer; layer 1 could not be scaled: its outputs need more than 7 rescalings"
     )
 
 

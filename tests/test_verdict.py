@@ -93,7 +93,7 @@ def test_std1_explodes_in_a_deep_relu_net_and_diverges(digits, seed):
     start, end = run(digits, "std1", "relu", DEEP, seed)
     assert (start.word, start.layer, end.word) == ("exploding", 1, "diverged")
     assert "init=he" in end.sentence
-    factor = float(re.search(r"grow (\S+)-fold per layer", start.sentence)[1])
+    factor = float(re.search(r"grow (\S+)-fold a layer", start.sentence)[1])
     # √(100 / 2), but √(64 / 2) at the first layer, whose inputs have a mean as well.
     assert 5 < factor < 8
 
@@ -131,7 +131,7 @@ def test_a_huge_learning_rate_kills_relus_or_diverges(digits, seed):
 def test_the_fitting_init_is_healthy_before_and_after(digits, init, activation, hidden, seed):
     start, end = run(digits, init, activation, hidden, seed, steps=400)
     assert (start.word, end.word) == ("healthy", "healthy")
-    assert "at the start" not in end.sentence
+    assert "after a start" not in end.sentence
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -145,7 +145,7 @@ def test_very_deep_sigmoid_nets_vanish_whatever_the_init(digits, seed):
     start, _ = run(digits, "xavier", "sigmoid", [100] * 7, seed, steps=2)
     assert start.word == "vanishing"
     assert "init=" not in start.sentence
-    assert "no init prevents that" in start.sentence
+    assert "no init keeps them" in start.sentence
     assert "activation=tanh" in start.sentence
 
 
@@ -160,7 +160,7 @@ def test_xavier_is_still_healthy_in_a_sigmoid_net_of_two_layers(digits, seed):
 def test_kumar_is_the_remedy_for_sigmoid_nets_of_up_to_six_layers(digits, seed, depth):
     start, _ = run(digits, "std001", "sigmoid", [100] * depth, seed, steps=2)
     assert start.word == "vanishing"
-    assert "with sigmoid, use init=variance_scaling init.scale=12.8" in start.sentence
+    assert "with sigmoid, init=variance_scaling init.scale=12.8 keeps them" in start.sentence
     kumar = load_option("init", "variance_scaling")
     kumar.scale = 12.8
     start, end = run(digits, kumar, "sigmoid", [100] * depth, seed)
@@ -272,12 +272,10 @@ def test_the_illness_of_the_earliest_layer_is_told():
 def test_the_rate_is_that_of_one_layer():
     halving = replace(HEALTHY, signal=[1.0, 1.0, 0.1, 0.01])
     assert (
-        "activations shrink 10-fold per layer from layer 2 on" in examine(halving, CONTEXT).sentence
+        "activations shrink 10-fold a layer from layer 2 on" in examine(halving, CONTEXT).sentence
     )
     growing = replace(HEALTHY, gradient=[64.0, 8.0, 1.0])
-    assert "gradients grow 8-fold per layer going back from layer 3" in str(
-        examine(growing, CONTEXT)
-    )
+    assert "gradients grow 8-fold a layer going back from layer 3" in str(examine(growing, CONTEXT))
 
 
 def test_a_signal_of_nothing_shrinks_to_nothing():
@@ -289,7 +287,7 @@ def test_a_healthy_end_tells_of_an_ill_start():
     ill = replace(HEALTHY, signal=[1.0, 0.1, 0.01, 0.001])
     verdict = judge([ill, HEALTHY], CONTEXT)
     assert verdict.word == "healthy"
-    assert "at the start it was vanishing from layer 1 on" in verdict.sentence
+    assert "after a start that was vanishing from layer 1 on" in verdict.sentence
     assert judge([HEALTHY, ill], CONTEXT).word == "vanishing"
 
 
@@ -297,7 +295,7 @@ def test_an_end_that_is_ill_in_another_way_tells_of_its_start():
     exploding = replace(HEALTHY, signal=[1.0, 10.0, 100.0, 1000.0])
     verdict = judge([exploding, with_statistic("unit_dead", [0.9, 0.0, 0.0])], CONTEXT)
     assert (verdict.word, verdict.layer) == ("dead", 1)
-    assert "at the start it was exploding: activations grow 10-fold per layer" in verdict.sentence
+    assert "it began exploding, activations grow 10-fold a layer" in verdict.sentence
     assert "init=he" in verdict.sentence
 
 
@@ -309,7 +307,7 @@ def test_a_run_that_diverged_tells_the_step_and_the_ill_start():
     verdict = judge([ill, HEALTHY], CONTEXT, 0)
     assert verdict.word == "diverged"
     assert "step 0" in verdict.sentence
-    assert "at the start, activations grow 10-fold per layer" in verdict.sentence
+    assert "at the start, activations grow 10-fold a layer" in verdict.sentence
 
 
 @pytest.mark.parametrize("activation", options("activation"))
@@ -373,7 +371,7 @@ def first_verdict(data, model, init="he", activation="relu", **known):
 def test_residual_branches_that_add_up_are_to_be_scaled_and_then_are_healthy(digits):
     verdict = first_verdict(digits, ResidualMLP(blocks=24))
     assert verdict.word == "exploding"
-    assert verdict.sentence.endswith("use a smaller model.residual_scale")
+    assert verdict.sentence.endswith("a smaller model.residual_scale keeps them")
     assert first_verdict(digits, ResidualMLP(blocks=24, residual_scale=0.2)).word == "healthy"
 
 
@@ -381,7 +379,7 @@ def test_residual_branches_that_add_up_are_to_be_scaled_and_then_are_healthy(dig
 def test_a_residual_net_of_another_init_is_told_that_first(digits, init, word):
     verdict = first_verdict(digits, ResidualMLP(), init)
     assert verdict.word == word
-    assert "with relu, use init=he" in verdict.sentence
+    assert "with relu, init=he" in verdict.sentence
     assert ("residual_scale" in verdict.sentence) == (word == "exploding")
 
 
@@ -394,16 +392,16 @@ def test_a_residual_net_whose_branches_do_nothing_yet_is_healthy(digits, context
 
 def test_an_init_of_a_single_layer_that_does_harm_is_named(digits):
     verdict = first_verdict(digits, MLP(DEEP, input_init="std0001"))
-    assert verdict.sentence.endswith(": remove model.input_init=std0001")
+    assert verdict.sentence.endswith(": leave out model.input_init=std0001")
     verdict = first_verdict(digits, MLP(DEEP, input_init="zeros"))
     assert verdict.word == "symmetric"
-    assert verdict.sentence.endswith(": remove model.input_init=zeros")
+    assert verdict.sentence.endswith(": leave out model.input_init=zeros")
 
 
 def test_units_that_begin_dead_are_a_matter_of_the_init_and_not_of_the_rate(digits):
     verdict = first_verdict(digits, MLP([200, 200]), "identity")
     assert verdict.word == "dead"
-    assert verdict.sentence.endswith("use init=he, or activation=leaky_relu")
+    assert verdict.sentence.endswith("take init=he, or activation=leaky_relu")
 
 
 def test_a_net_too_deep_for_its_init_is_to_be_normalised_and_then_is_healthy(digits):
@@ -432,11 +430,11 @@ def test_what_training_did_is_told_of_the_rate_and_the_decay():
 @pytest.mark.parametrize(
     ("sizes", "word", "begun", "worst", "change"),
     [
-        ([1, 5, 40, 3, 1], "exploding", 1, 2, "grow 6.3-fold per layer"),
-        ([1, 1, 0.01, 1, 1], "vanishing", 2, 2, "shrink 100-fold per layer"),
-        ([1, 0.1, 0.01, 0.001], "vanishing", 1, 3, "shrink 10-fold per layer"),
+        ([1, 5, 40, 3, 1], "exploding", 1, 2, "grow 6.3-fold a layer"),
+        ([1, 1, 0.01, 1, 1], "vanishing", 2, 2, "shrink 100-fold a layer"),
+        ([1, 0.1, 0.01, 0.001], "vanishing", 1, 3, "shrink 10-fold a layer"),
         ([1, 1, 0, 1], "vanishing", 2, 2, "shrink to nothing"),
-        ([1, 2, math.inf, math.nan], "exploding", 2, 2, "become infinite or NaN"),
+        ([1, 2, math.inf, math.nan], "exploding", 2, 2, "grow beyond all numbers"),
     ],
 )
 def test_a_trend_is_measured_to_where_it_is_worst(sizes, word, begun, worst, change):

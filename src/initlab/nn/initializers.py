@@ -337,8 +337,8 @@ class LSUV(Initializer):
         low, high = min(tries, default=0), max(tries, default=0)
         took = str(high) if low == high else f"{low} to {high}"
         return (
-            f"lsuv scaled the pre-activations of {which} layer{'s' * (layers != 1)} to variance "
-            f"1 ± {self.tolerance:g}, with {took} rescaling{'s' * (took != '1')} per layer"
+            f"lsuv brought the pre-activations of {which} layer{'s' * (layers != 1)} to variance "
+            f"1 ± {self.tolerance:g}, with {took} rescaling{'s' * (took != '1')} a layer"
         )
 
 

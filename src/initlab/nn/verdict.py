@@ -112,10 +112,11 @@ def judge(
     end = examine(snapshots[-1], context, trained or start.word == Diagnosis.HEALTHY)
     if start.word in (Diagnosis.HEALTHY, end.word):
         return end
-    before = f"at the start it was {start.word}"
     if end.word == Diagnosis.HEALTHY:
-        return Verdict(end.word, 0, f"{end.sentence}; {before} from layer {start.layer} on")
-    return Verdict(end.word, end.layer, f"{end.sentence}; {before}: {start.sentence}")
+        before = f"after a start that was {start.word} from layer {start.layer} on"
+        return Verdict(end.word, 0, f"{end.sentence}, {before}")
+    cause = f"it began {start.word}, {start.sentence}"
+    return Verdict(end.word, end.layer, f"{end.sentence}; {cause}")
 
 
 def examine(snapshot: Snapshot, context: Context, trained: bool = False) -> Verdict:
@@ -141,7 +142,7 @@ def examine(snapshot: Snapshot, context: Context, trained: bool = False) -> Verd
     return Verdict(
         Diagnosis.HEALTHY,
         0,
-        f"at layer {layer} activations vary {ratio} times as much as the input",
+        f"layer {layer} varies {ratio} times as much as the input does",
     )
 
 
@@ -151,14 +152,14 @@ def find_symmetry(snapshot: Snapshot, context: Context, trained: bool) -> Verdic
     if not layer:
         return None
     init = RECOMMENDED_INITS.get(context.activation, "xavier")
-    advice = f"use random weights, such as init={init}"
+    advice = f"draw them at random, as init={init} does"
     overrides = [each for each in context.init_overrides if each.startswith("model.input_init")]
     if layer == 1 and overrides:
-        advice = f"remove {overrides[0]}"
+        advice = f"leave out {overrides[0]}"
     return Verdict(
         Diagnosis.SYMMETRIC,
         layer,
-        f"all units of layer {layer} have equal weights, so the layer acts as a single unit: "
+        f"all units of layer {layer} have equal weights, so that it works as a single unit: "
         + advice,
     )
 
@@ -172,7 +173,7 @@ def find_dead_units(snapshot: Snapshot, context: Context, trained: bool) -> Verd
     init = context.recommended_init(len(shares))
     advice = other_remedy(context, trained)
     if not trained and init and context.init != init:
-        advice = f"use init={init}"
+        advice = f"take init={init}"
     if context.activation == "relu":
         advice += ", or activation=leaky_relu"
     share = f"{shares[layer - 1]:.0%} of the units of layer {layer}"
@@ -186,12 +187,12 @@ def find_saturation(snapshot: Snapshot, context: Context, trained: bool) -> Verd
     layer = first_layer(share > limit for share in shares)
     if not layer:
         return None
-    advice = "use smaller weights, such as init=xavier"
+    advice = "smaller weights keep it on the slope, init=xavier"
     if trained or context.init in ("xavier", context.recommended_init(len(shares))):
         advice = other_remedy(context, trained)
     share = f"{shares[layer - 1]:.0%} of the activations of layer {layer}"
     where = f"on the flat ends of {context.activation}"
-    return Verdict(Diagnosis.SATURATED, layer, f"{share} are {where}: {advice}")
+    return Verdict(Diagnosis.SATURATED, layer, f"{share} lie {where}: {advice}")
 
 
 def find_activation_trend(snapshot: Snapshot, context: Context, trained: bool) -> Verdict | None:
@@ -204,8 +205,8 @@ def find_activation_trend(snapshot: Snapshot, context: Context, trained: bool) -
     return Verdict(
         word,
         layer,
-        f"activations {change} from layer {layer} on; at layer {worst} their std over the inputs "
-        f"is {format_number(snapshot.signal[extreme])}: "
+        f"activations {change} from layer {layer} on, their std over the inputs is "
+        f"{format_number(snapshot.signal[extreme])} at layer {worst}: "
         + remedy(snapshot, context, trained, word),
     )
 
@@ -221,9 +222,7 @@ def find_gradient_trend(snapshot: Snapshot, context: Context, trained: bool) -> 
     evidence = f"gradients {change} going back from layer {before}"
     if all(map(math.isfinite, sizes)):
         ratio = format_number(sizes[extreme] / sizes[0])
-        evidence += (
-            f"; at layer {layers[extreme]} they are {ratio} times as large as at layer {layers[0]}"
-        )
+        evidence += f", to {ratio} times as much at layer {layers[extreme]}"
     return Verdict(word, layers[onset], f"{evidence}: {remedy(snapshot, context, trained, word)}")
 
 
@@ -236,7 +235,7 @@ def find_trend(sizes: Sequence[float]) -> tuple[Diagnosis, int, int, str] | None
     if not all(map(math.isfinite, sizes)):
         kept = [math.isfinite(size) and size <= ONSET * sizes[0] for size in sizes]
         onset = kept.index(False)
-        return Diagnosis.EXPLODING, onset, onset, "become infinite or NaN"
+        return Diagnosis.EXPLODING, onset, onset, "grow beyond all numbers"
     if not sizes or sizes[0] < sys.float_info.min:  # nothing to compare with
         return None
     if min(sizes) < VANISHED * sizes[0]:
@@ -251,7 +250,7 @@ def find_trend(sizes: Sequence[float]) -> tuple[Diagnosis, int, int, str] | None
     if not factor:
         return word, onset, worst, "shrink to nothing"
     verb, fold = ("grow", factor) if factor > 1 else ("shrink", 1 / factor)
-    return word, onset, worst, f"{verb} {format_number(fold)}-fold per layer"
+    return word, onset, worst, f"{verb} {format_number(fold)}-fold a layer"
 
 
 def remedy(snapshot: Snapshot, context: Context, trained: bool, word: Diagnosis) -> str:
@@ -260,13 +259,14 @@ def remedy(snapshot: Snapshot, context: Context, trained: bool, word: Diagnosis)
     init = context.recommended_init(depth)
     if init is None:
         layers = f"{depth} layers of {context.activation}"
-        return f"no init prevents that in {layers}; try activation=tanh or activation=relu"
+        return f"no init keeps them through {layers}, try activation=tanh or activation=relu"
     branches_add_up = context.residual and word == Diagnosis.EXPLODING
     if context.init != init:
-        scale = " and a smaller model.residual_scale" * branches_add_up
-        return f"with {context.activation}, use init={init}{scale}"
+        both = f"init={init} and a smaller model.residual_scale keep them"
+        one = f"init={init} keeps them"
+        return f"with {context.activation}, {both if branches_add_up else one}"
     if branches_add_up and not context.init_overrides:
-        return "use a smaller model.residual_scale"
+        return "a smaller model.residual_scale keeps them"
     return other_remedy(context, trained)
 
 
@@ -275,10 +275,10 @@ def other_remedy(context: Context, trained: bool) -> str:
     if trained:
         return lower_lr(context)
     if context.init_overrides:
-        return f"remove {' and '.join(context.init_overrides)}"
+        return f"leave out {' and '.join(context.init_overrides)}"
     if not context.batch_norm:
-        return "use model.batch_norm=true"
-    return "use fewer layers, or model=mlp_residual"
+        return "take model.batch_norm=true"
+    return "take fewer layers, or model=mlp_residual"
 
 
 def lower_lr(context: Context) -> str:
