@@ -1,11 +1,15 @@
+import contextlib
+import fcntl
 import shutil
 import signal
-import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
+from hydra._internal.hydra import Hydra
 from threadpoolctl import threadpool_limits
+from warm import WarmProcess
 
 import train
 from initlab.config import PROJECT
@@ -16,12 +20,14 @@ TRAIN = str(PROJECT / "src" / "train.py")
 class Lab:
     """A store of its own, and the command line in this process."""
 
-    def __init__(self, folder, monkeypatch):
+    def __init__(self, folder, monkeypatch, request):
         self.folder = folder
+        self.request = request
         self.database = folder / "mlflow.db"
         self.uri = f"sqlite:///{self.database}"
         self.outputs = folder / "outputs"
         self.monkeypatch = monkeypatch
+        self.commands = []
         self.typed = [
             f"tracking.uri={self.uri}",
             f"hydra.run.dir={self.outputs}/run",
@@ -36,6 +42,8 @@ class Lab:
     def run(self, *arguments):
         """Return the exit status of `python src/train.py …`."""
         self.monkeypatch.setattr(sys, "argv", ["src/train.py", *self.line(arguments)])
+        # Hydra composes the whole config once more to look for hydra.mode, which no test sets.
+        self.monkeypatch.setattr(Hydra, "get_mode", lambda *_, **__: None)
         try:
             return train.run()
         except SystemExit as end:
@@ -54,10 +62,15 @@ class Lab:
 
     def start(self, *arguments, **options):
         """Start the same in a process of its own."""
-        command = [sys.executable, TRAIN, *self.line(arguments)]
-        return subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
-        )
+        warm = self.request.getfixturevalue("warm")
+        command = warm.start(TRAIN, *self.line(arguments), **options)
+        self.commands.append(command)
+        return command
+
+    @property
+    def begun(self):
+        """How many runs have begun to train, which they do once their config is recorded."""
+        return len([*self.folder.glob("mlruns/*/*/artifacts/config.yaml")])
 
     @property
     def client(self):
@@ -92,31 +105,68 @@ class Lab:
         return {file.path for file in found if not file.is_dir}
 
 
+def wait_for(condition, seconds=120):
+    """Return when a condition holds; fail after a time that is long enough on a busy machine."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
 @pytest.fixture(scope="session", autouse=True)
-def own_cache_and_one_thread(tmp_path_factory):
+def own_cache_and_one_thread(shared):
     """Decode data into a cache of the session's own, and leave the other cores to other tests."""
     with pytest.MonkeyPatch.context() as patch, threadpool_limits(1, "blas"):
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_CACHE_HOME", str(shared / "cache"))
         yield
 
 
 @pytest.fixture(scope="session")
-def empty_store(tmp_path_factory):
-    """Return a database that MLflow has set up, which takes it a second or two."""
+def shared(tmp_path_factory, worker_id):
+    """Return a folder that all processes of pytest-xdist share."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder if worker_id == "master" else folder.parent
+
+
+@pytest.fixture(scope="session")
+def empty_store(shared):
+    """Return a database that MLflow has set up, which takes it some seconds."""
     from initlab.tracking.store import open_store
 
-    folder = tmp_path_factory.mktemp("store")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        open_store(None, "unused", folder)
+    folder = shared / "store"
+    with alone(shared / "store.lock"):
+        if not folder.exists():
+            with pytest.MonkeyPatch.context() as patch:
+                patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+                open_store(None, "unused", folder)
     return folder / "mlflow.db"
 
 
+@contextlib.contextmanager
+def alone(file):
+    """Let one process at a time do what follows."""
+    with file.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="session")
+def warm():
+    """Return what starts commands as forks of a process that has imported all they need."""
+    process = WarmProcess()
+    yield process
+    process.close()
+
+
 @pytest.fixture
-def lab(tmp_path, monkeypatch, empty_store):
+def lab(tmp_path, monkeypatch, empty_store, request):
     shutil.copy(empty_store, tmp_path / "mlflow.db")
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # as `run` sets it, so that it is taken back
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     before = signal.getsignal(signal.SIGTERM)
-    yield Lab(tmp_path, monkeypatch)
+    made = Lab(tmp_path, monkeypatch, request)
+    yield made
+    for command in made.commands:
+        if command.poll() is None:  # as the test has failed
+            command.kill()
     signal.signal(signal.SIGTERM, before)

@@ -27,16 +27,17 @@ from initlab.report.findings import (
 )
 from initlab.tracking import queries, runs
 
-NETWORKS = [name for name in options("experiment") if name != "optimizer_paths"]
 SHORT = ("data=digits", "train.steps=20", "train.eval_every=10", "seed=0")
+PLAIN = "tracking.pictures=false"
 # What else keeps an experiment short, and what it cannot be told.
 FEW = {
     "activation_histograms": ("seed=0,1",),
     "batch_norm": (*SHORT, "init.std=1,0.01"),
-    "hyperparameter_search": (*SHORT, "hydra.sweeper.trials=25"),
+    "hyperparameter_search": (*SHORT, "hydra.sweeper.trials=10"),
     "optimizer_paths": (),
     "uniform_vs_normal": (*SHORT, "activation=relu"),
 }
+WHOLE = ("activation_histograms", "optimizer_paths")
 needs_mnist = pytest.mark.skipif(
     not os.environ.get("INITLAB_DATA"), reason="INITLAB_DATA names no folder with mnist/"
 )
@@ -105,11 +106,9 @@ def test_an_experiment_says_what_it_asks_and_sweeps(name):
     assert composed(f"experiment={name}").hydra.sweeper.params
 
 
-@pytest.mark.parametrize("name", options("experiment"))
-def test_every_experiment_runs_short_on_digits_and_says_what_it_found(name, lab, capsys):
-    assert (
-        lab.run("-m", f"experiment={name}", "tracking.pictures=false", *FEW.get(name, SHORT)) == 0
-    )
+def run_short(name, lab, capsys):
+    """Run a short form of an experiment, and return its comparison."""
+    assert lab.run("-m", f"experiment={name}", PLAIN, *FEW.get(name, SHORT)) == 0
     comparison = compared(lab)
     assert comparison.experiment == name
     assert {run.outcome for run in comparison.runs} <= {"finished", "diverged", "pruned"}
@@ -117,17 +116,31 @@ def test_every_experiment_runs_short_on_digits_and_says_what_it_found(name, lab,
     assert "claim of the source" in printed
     assert "std 1" in printed if name == "activation_histograms" else "std 1" not in printed
     assert findings(comparison)
+    return comparison
+
+
+# The other two are short as they are: what they find is tested as well, below.
+@pytest.mark.parametrize("name", sorted({*options("experiment")} - {*WHOLE}))
+def test_every_experiment_runs_short_on_digits_and_says_what_it_found(name, lab, capsys):
+    run_short(name, lab, capsys)
 
 
 def test_one_run_of_an_experiment_says_that_there_are_more(lab, capsys):
-    assert lab.run("experiment=zeros_minibatch", *SHORT) == 0
+    assert lab.run("experiment=zeros_minibatch", *SHORT, PLAIN) == 0
     assert "one run of zeros_minibatch; -m runs all of it" in capsys.readouterr().out
     (run,) = lab.runs()
     assert run.data.tags["experiment"] == "zeros_minibatch"
 
 
 def test_settings_of_an_experiment_can_be_overridden(lab):
-    command = ("-m", "experiment=mnist_inits", "init=he,lecun", "train.batch_size=50", *SHORT)
+    command = (
+        "-m",
+        "experiment=mnist_inits",
+        "init=he,lecun",
+        "train.batch_size=50",
+        *SHORT,
+        PLAIN,
+    )
     assert lab.run(*command) == 0
     params = [run.data.params for run in lab.runs()]
     assert [each["init"] for each in params] == ["he", "lecun"]
@@ -136,13 +149,13 @@ def test_settings_of_an_experiment_can_be_overridden(lab):
 
 
 def test_a_choice_brings_the_settings_that_go_with_it(lab):
-    assert lab.run("-m", "experiment=optimizer_paths", "optimizer=adam,rmsprop") == 0
+    assert lab.run("-m", "experiment=optimizer_paths", "optimizer=adam,rmsprop", PLAIN) == 0
     rates = {run.data.params["optimizer"]: run.data.params["optimizer.lr"] for run in lab.runs()}
     assert rates == {"adam": "0.3", "rmsprop": "0.001"}
 
 
 def test_what_is_typed_goes_before_what_a_choice_brings(lab):
-    assert lab.run("-m", "experiment=optimizer_paths", "optimizer.lr=0.2") == 0
+    assert lab.run("-m", "experiment=optimizer_paths", "optimizer.lr=0.2", PLAIN) == 0
     assert {run.data.params["optimizer.lr"] for run in lab.runs()} == {"0.2"}
 
 
@@ -191,9 +204,8 @@ def walked(optimizer, lr, steps=30):
     return w
 
 
-def test_the_paths_end_where_the_source_says(lab):
-    assert lab.run("-m", "experiment=optimizer_paths") == 0
-    comparison = compared(lab)
+def test_the_paths_end_where_the_source_says(lab, capsys):
+    comparison = run_short("optimizer_paths", lab, capsys)
     rates = {"sgd": 0.95, "momentum": 0.1, "adagrad": 1.5, "adam": 0.3}
     for name, lr in rates.items():
         metrics = pick(comparison, optimizer=name).runs[0].metrics
@@ -204,8 +216,8 @@ def test_the_paths_end_where_the_source_says(lab):
 
 
 def test_zeros_learn_nothing_from_other_batches_on_digits(lab, capsys):
-    command = ("-m", "experiment=zeros_minibatch", "data=digits", "seed=0")
-    assert lab.run(*command, "tracking.pictures=false") == 0
+    command = ("-m", "experiment=zeros_minibatch", "data=digits", "init=zeros,xavier,he", "seed=0")
+    assert lab.run(*command, "train.steps=300", PLAIN) == 0
     (found,) = findings(compared(lab))
     assert found.holds
     capsys.readouterr()
@@ -213,16 +225,14 @@ def test_zeros_learn_nothing_from_other_batches_on_digits(lab, capsys):
     assert found.claim in capsys.readouterr().out
 
 
-def test_activations_of_two_seeds_show_what_the_book_says_of_them(lab):
-    command = ("-m", "experiment=activation_histograms", "seed=0,1", "tracking.pictures=false")
-    assert lab.run(*command) == 0
-    found = findings(compared(lab))
+def test_activations_of_two_seeds_show_what_the_book_says_of_them(lab, capsys):
+    found = findings(run_short("activation_histograms", lab, capsys))
     assert [finding.holds for finding in found] == [True, True, True, True, False]
 
 
 def full(lab, name, *overrides):
     """Run an experiment as it is, but for its pictures; return what came of it."""
-    assert lab.run("-m", f"experiment={name}", "tracking.pictures=false", *overrides) == 0
+    assert lab.run("-m", f"experiment={name}", PLAIN, *overrides) == 0
     return compared(lab)
 
 

@@ -4,20 +4,18 @@ import os
 import re
 import shlex
 import signal
-import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
 import optuna
 import pytest
+from conftest import wait_for
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 import train
-from initlab.config import PROJECT
 from initlab.nn.optimizers import SGD
 
 LR = "optimizer.lr=tag(log,interval(1e-3,1))"
@@ -49,13 +47,6 @@ def outcomes(lab):
 def rates(runs):
     """The learning rates of runs that came to their end."""
     return {run.data.params["optimizer.lr"] for run in runs if run.data.tags.get("outcome")}
-
-
-def wait_for(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
 
 
 def ended(lab):
@@ -107,16 +98,16 @@ def test_tables_show_few_digits_and_results_all_of_them(lab, capsys):
 
 def test_a_random_point_depends_on_the_seed_and_its_number_alone(lab):
     tried = []
-    for seed, number in ((0, 2), (0, 5), (1, 2)):
+    for seed, number in ((0, 1), (0, 3), (1, 1)):
         name = f"study-{seed}-{number}"
         storage = lab.outputs / f"{name}.journal"
         typed = [f"hydra.sweeper.storage={storage}", f"hydra.sweeper.seed={seed}", trials(number)]
-        assert lab.run(*TINY, PLAIN, "train.steps=0", *typed) == 0
+        assert lab.run(*TINY, PLAIN, "tracking.enabled=false", "train.steps=0", *typed) == 0
         journal = JournalStorage(JournalFileBackend(str(storage)))
         (summary,) = optuna.get_all_study_summaries(journal)
         found = optuna.load_study(study_name=summary.study_name, storage=journal)
         tried.append([trial.params for trial in found.trials])
-    assert tried[0] == tried[1][:2]
+    assert tried[0] == tried[1][:1]
     assert tried[0] != tried[2]
 
 
@@ -354,30 +345,28 @@ def test_a_search_needs_no_store(lab, capsys):
     assert "best #" in capsys.readouterr().out
 
 
-LONG = [*SEARCH, *ON_TWO_CORES, PLAIN, LR, "train.steps=600", "train.eval_every=20", trials(12)]
+LONG = [*SEARCH, *ON_TWO_CORES, PLAIN, LR, "model.hidden=[200]", "train.steps=1500", trials(8)]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_a_search_that_is_stopped_goes_on_and_tries_what_it_would_have(lab, number):
-    process = lab.start(*LONG, start_new_session=True)
-    wait_for(lambda: ended(lab) >= 3)
-    os.killpg(process.pid, number)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode in (130, -signal.SIGKILL), error
-    assert "Traceback" not in error
-    assert 3 <= ended(lab) < 12
-    process = lab.start(*LONG)
-    _, error = process.communicate(timeout=120)
-    assert process.returncode == 0, error
+def test_a_search_that_is_stopped_goes_on_and_tries_what_it_would_have(lab):
+    for number, trials_begun in ((signal.SIGINT, 3), (signal.SIGKILL, 6)):
+        process = lab.start(*LONG, start_new_session=True)
+        wait_for(lambda: lab.begun >= trials_begun)  # noqa: B023
+        os.killpg(process.pid, number)
+        _, error = process.communicate(timeout=120)
+        assert process.returncode in (130, -signal.SIGKILL), error
+        assert "Traceback" not in error
+    assert 1 <= ended(lab) < 8
+    assert lab.run(*LONG) == 0
     found = states(lab)
-    assert found.pop(TrialState.FAIL, 0) <= 2  # fewer where a trial just ended
-    assert found == {TrialState.COMPLETE: 12}
+    assert found.pop(TrialState.FAIL, 0) <= 4  # fewer where a trial just ended
+    assert found == {TrialState.COMPLETE: 8}
     tried = rates(lab.runs())
-    assert len(tried) == 12
-    rows = (lab.outputs / "sweep-2" / "results.csv").read_text().splitlines()
-    assert len(rows) == 13
-    assert lab.run(*SEARCH, PLAIN, LR, "train.steps=0", trials(12)) == 0
-    untroubled = {run.data.params["optimizer.lr"] for run in lab.runs()[-12:]}
+    assert len(tried) == 8
+    rows = (lab.outputs / "sweep-3" / "results.csv").read_text().splitlines()
+    assert len(rows) == 9
+    assert lab.run(*SEARCH, PLAIN, LR, "train.steps=0", trials(8)) == 0
+    untroubled = {run.data.params["optimizer.lr"] for run in lab.runs()[-8:]}
     assert tried == untroubled
 
 
@@ -396,24 +385,17 @@ def test_a_trial_is_signed_before_it_is_under_way(lab, monkeypatch):
 
 
 def test_two_searches_at_once_share_the_trials_of_a_study(lab):
-    line = [*SEARCH, PLAIN, LR, "train.steps=300", trials(10)]
+    line = [*SEARCH, PLAIN, LR, "train.steps=20", trials(6)]
     both = [lab.start(*line) for _ in range(2)]
     for process in both:
         _, error = process.communicate(timeout=120)
         assert process.returncode == 0, error
-    assert 10 <= states(lab)[TrialState.COMPLETE] <= 11
+    assert 6 <= states(lab)[TrialState.COMPLETE] <= 7
     assert len(rates(lab.runs())) == states(lab)[TrialState.COMPLETE]
-
-
-def test_optuna_is_not_imported_where_nothing_is_searched():
-    command = [sys.executable, "-X", "importtime", "src/train.py", "--cfg", "job"]
-    started = subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, text=True)
-    assert "initlab.config" in started.stderr
-    assert "optuna" not in started.stderr
 
 
 def test_optuna_keeps_quiet(lab):
     process = lab.start(*TINY, trials(2))
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=120)
     assert error == ""
     assert Path(lab.outputs / "sweep" / "report.html").is_file()
