@@ -20,6 +20,11 @@ class Metric(StrEnum):
     F = "f"
     DIVERGED_STEP = "diverged_step"
 
+    @property
+    def is_accuracy(self) -> bool:
+        """Whether it is a share from 0 to 1, the higher the better."""
+        return self in (Metric.TRAIN_ACCURACY, Metric.VALIDATION_ACCURACY, Metric.TEST_ACCURACY)
+
 
 class Statistic(StrEnum):
     """One number per layer, at the steps of the snapshots.

@@ -190,7 +190,7 @@ def print_best(space: Space, study: Study) -> None:
     metric, total = study.settings["metric"], study.total
     if best := study.best():
         point, value, values = best
-        shown = f"{value:.1%}" if metric.endswith("accuracy") else f"{value:.4g}"
+        shown = f"{value:.1%}" if Metric(metric).is_accuracy else f"{value:.4g}"
         console.print_pair("best", f"#{point} with {metric} {shown}:")
         console.out.print(
             shlex.join(["python", "src/train.py", *space.overrides(values)]), soft_wrap=True

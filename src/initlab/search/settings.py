@@ -27,7 +27,6 @@ METRICS = (
     Metric.F,
 )
 VALIDATION = (Metric.VALIDATION_ACCURACY, Metric.VALIDATION_LOSS)
-ACCURACIES = (Metric.VALIDATION_ACCURACY, Metric.TEST_ACCURACY, Metric.TRAIN_ACCURACY)
 
 
 def refuse_invalid(typed: Mapping[str, Any], launcher: Any) -> None:
@@ -51,7 +50,7 @@ def refuse_invalid(typed: Mapping[str, Any], launcher: Any) -> None:
 
 def direction(metric: str) -> Literal["maximize", "minimize"]:
     """Return which way a metric is better."""
-    return "maximize" if metric in ACCURACIES else "minimize"
+    return "maximize" if Metric(metric).is_accuracy else "minimize"
 
 
 def complete(

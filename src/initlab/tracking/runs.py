@@ -109,7 +109,7 @@ class Run:
     @property
     def word(self) -> str:
         """The verdict of a run that ended by itself, else its outcome."""
-        return self.verdict or self.outcome if self.outcome == "finished" else self.outcome
+        return self.verdict or self.outcome if self.outcome == Outcome.FINISHED else self.outcome
 
 
 def read(client: MlflowClient, run_ids: Sequence[str]) -> list[Run]:

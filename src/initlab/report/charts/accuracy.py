@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from matplotlib.axes import Axes
 
 from initlab import figures
+from initlab.nn.metrics import Metric
 from initlab.report.charts.curves import BANDED, MeanCurve, held_out
 from initlab.report.charts.keys import assignment, most_values_first, values_of, varied_keys
 from initlab.report.charts.layout import Chart, line_handles, panel_grid
@@ -16,13 +17,14 @@ from initlab.report.charts.styles import DASHES, DIM, PALETTE, Style, colors
 from initlab.report.charts.words import SMALL, counted, sentences
 from initlab.report.comparison import Comparison, Setting, Spread
 from initlab.report.formatting import format_value
+from initlab.tracking.names import Outcome
 from initlab.tracking.runs import Run
 
 FEW, MANY = 4, len(PALETTE)  # values of one key at the most, and more than these of the other
 MOST = 24  # panels
 SEVERAL = 3  # evaluations that make a curve
-TITLES = {"train/accuracy": "training accuracy", "test/accuracy": "test accuracy"}
-TRAINED = "train/accuracy"
+TITLES = {Metric.TRAIN_ACCURACY: "training accuracy", Metric.TEST_ACCURACY: "test accuracy"}
+TRAINED = Metric.TRAIN_ACCURACY
 WIDE_GAP = 0.05  # the least gap that is drawn
 BEST = 20  # settings whose gaps are drawn
 HEIGHT = 1.1
@@ -63,7 +65,7 @@ def draw_accuracy(comparison: Comparison) -> Chart | None:
             note = "\n".join(f"{count} {word}" for word, count in lost.items())
             panel.text(last / 2, 0.5, note, size=SMALL, color=DIM, ha="center", va="center")
     several = any(len(curve.setting.finished) > 1 for curve in drawn)
-    broke = any(run.outcome != "running" for curve in drawn for run, *_ in curve.unfinished)
+    broke = any(run.outcome != Outcome.RUNNING for curve in drawn for run, *_ in curve.unfinished)
     part = f"{len(shown)} of {len(many)} values are shown, evenly spaced."
     return Chart(
         "accuracy_panels",
@@ -80,7 +82,7 @@ def draw_accuracy(comparison: Comparison) -> Chart | None:
     )
 
 
-def recorded_accuracy(comparison: Comparison) -> str | None:
+def recorded_accuracy(comparison: Comparison) -> Metric | None:
     """Return the accuracy that is drawn: the first that is known at several steps."""
     for metric in TITLES:
         lengths = [len(run.curves[metric].steps) for run in comparison.runs if metric in run.curves]
@@ -95,7 +97,7 @@ def end_of(curve: MeanCurve) -> str:
     return f"{curve.setting.name}: {end}"
 
 
-def label_panels(panel: Axes, runs: Iterable[Run], metrics: set[str]) -> int:
+def label_panels(panel: Axes, runs: Iterable[Run], metrics: set[Metric]) -> int:
     """Give panels, of which one is given, their axes; return the last step of some metrics."""
     curves = (curve for run in runs for key, curve in run.curves.items() if key in metrics)
     last = int(max(curve.steps[-1] for curve in curves))
@@ -114,7 +116,7 @@ def draw_gaps(comparison: Comparison) -> Chart | None:
         return None
     found = [each for each in comparison.ranked if gap(each) is not None]
     shown, styles = found[:BEST], colors(comparison)
-    name = "test" if {held_out(each) for each in shown} == {"test/accuracy"} else "validation"
+    name = "test" if {held_out(each) for each in shown} == {Metric.TEST_ACCURACY} else "validation"
     title = f"training against {name} accuracy"
     heads = [(each.name, [gap_note(each)]) for each in shown]
     handles = line_handles([("training", Style(DIM, DASHES[1])), (name, Style(DIM))])
@@ -127,7 +129,7 @@ def draw_gaps(comparison: Comparison) -> Chart | None:
         for metric, dashes in ((TRAINED, DASHES[1]), (held_out(setting), ())):
             MeanCurve.of(setting, metric).plot(panel, Style(color, dashes), SHARES, marked=0)
     several = any(len(each.finished) > 1 for each in shown)
-    broke = any(run.outcome != "finished" for run in runs)
+    broke = any(run.outcome != Outcome.FINISHED for run in runs)
     notes = "; ".join(f"{each.name}: {gap_note(each)}" for each in shown)
     return Chart(
         "gaps",

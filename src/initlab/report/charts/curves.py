@@ -9,16 +9,18 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
+from initlab.nn.metrics import Metric
 from initlab.report.charts.scales import HUGE, SHARES, Floats, Scale
 from initlab.report.charts.styles import THIN, Style
 from initlab.report.comparison import Comparison, Setting
+from initlab.tracking.names import Outcome
 from initlab.tracking.runs import Curve, Run
 
 FIFTIETH = 50  # a running mean is over such a part of a run
 POINTS = 600  # of a line, about as many as it has pixels
 MARKED = 30  # points of a line up to which each is marked
 BEYOND = 10.0  # the axis reaches at most so many times as high as the runs that finished
-HELD_OUT = ("validation/accuracy", "test/accuracy")  # in order of preference
+HELD_OUT = (Metric.VALIDATION_ACCURACY, Metric.TEST_ACCURACY)  # in order of preference
 BANDED = "Line: mean over the runs of a setting; band: from the lowest to the highest of them."
 ALIKE = 0.01  # lines closer than this share of the axis cannot be told apart
 
@@ -40,7 +42,7 @@ class MeanCurve:
     unfinished: list[tuple[Run, Floats, Floats]]
 
     @classmethod
-    def of(cls, setting: Setting, metric: str) -> MeanCurve:
+    def of(cls, setting: Setting, metric: Metric) -> MeanCurve:
         """Average the runs of a setting, whose steps may differ."""
         found = {
             run: smooth(run.curves[metric], metric) for run in setting.runs if metric in run.curves
@@ -75,14 +77,14 @@ class MeanCurve:
                 panel.fill_between(self.steps, low, high, color=style.color, alpha=0.2, lw=0)
         for run, steps, values in self.unfinished:
             panel.plot(steps, scale.clip(values), **style.line | {"linewidth": THIN})
-            if run.outcome != "running":
+            if run.outcome != Outcome.RUNNING:
                 end = np.clip(values[-1:], scale.low, scale.high)
                 panel.plot(steps[-1:], end, "x", color=style.color, markersize=5, clip_on=False)
 
 
-def smooth(curve: Curve, metric: str) -> tuple[Floats, Floats]:
+def smooth(curve: Curve, metric: Metric) -> tuple[Floats, Floats]:
     """Return steps and values as they are drawn: the noisy loss of batches as a running mean."""
-    width = smoothing_window(curve) if metric == "train/loss" else 1
+    width = smoothing_window(curve) if metric == Metric.TRAIN_LOSS else 1
     kernel = np.full(width, 1 / width)
     values = np.clip(curve.values, -HUGE, HUGE)
     return np.convolve(curve.steps, kernel, "valid"), np.convolve(values, kernel, "valid")
@@ -93,13 +95,13 @@ def smoothing_window(curve: Curve) -> int:
     return max(1, len(curve.steps) // FIFTIETH)
 
 
-def mean_curves(comparison: Comparison, metric: str) -> list[MeanCurve]:
+def mean_curves(comparison: Comparison, metric: Metric) -> list[MeanCurve]:
     """Return the curve of each setting that has a metric, the best first."""
     found = (MeanCurve.of(setting, metric) for setting in comparison.ranked)
     return [curve for curve in found if curve.mean.size or curve.unfinished]
 
 
-def held_out(setting: Setting) -> str:
+def held_out(setting: Setting) -> Metric:
     """Return the metric of a setting on examples that it was not trained on."""
     known = {name for run in setting.runs for name in run.curves}
     return next((name for name in HELD_OUT if name in known), HELD_OUT[-1])
@@ -116,16 +118,16 @@ def drawn_values(curves: Iterable[MeanCurve]) -> Floats:
     )
 
 
-def value_scale(curves: Sequence[MeanCurve], metric: str) -> Scale:
+def value_scale(curves: Sequence[MeanCurve], metric: Metric) -> Scale:
     """Return the scale of the values of some curves.
 
     It shows where the runs that finished start and end. Anything else may reach ten times as high;
     what is higher is cut.
     """
-    if metric.endswith("/accuracy"):
+    if metric.is_accuracy:
         return SHARES
     runs = [run for each in curves for run in each.setting.runs if metric in run.curves]
-    done = [run for run in runs if run.outcome == "finished"]
+    done = [run for run in runs if run.outcome == Outcome.FINISHED]
     starts = [run.curves[metric].values[0] for run in done or runs]
     ends = [value for each in curves for value in each.high[-1:]]
     ends = [value for value in ends if value <= BEYOND * max(starts)]  # or one would hide the rest

@@ -21,6 +21,7 @@ from initlab.report.charts.scales import HUGE, Floats
 from initlab.report.charts.styles import DIM
 from initlab.report.charts.words import SIZE, SMALL, text_width, wrap
 from initlab.report.comparison import Comparison, Setting
+from initlab.tracking.names import Outcome
 
 EMPTY = "#ececec"  # a cell without a number
 LUMINANCE = (0.2126, 0.7152, 0.0722, 0.0)
@@ -151,7 +152,7 @@ def cell_text(setting: Setting | None, share: bool) -> list[str]:
     value = result(setting, share)
     if value is None:
         return setting.word.split(", ")
-    broken = Counter(run.outcome for run in setting.runs if run.outcome != "finished")
+    broken = Counter(run.outcome for run in setting.runs if run.outcome != Outcome.FINISHED)
     return [
         f"{100 * value:.1f}" if share else f"{value:.3g}",
         *(f"{count} {outcome}" for outcome, count in broken.items()),

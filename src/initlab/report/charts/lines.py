@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from initlab.nn.metrics import Metric
 from initlab.report.charts.curves import (
     MeanCurve,
     drawn_values,
@@ -17,13 +18,18 @@ from initlab.report.charts.scales import label_steps
 from initlab.report.charts.styles import colors, enough_colors, grey_note, legend_entries
 from initlab.report.charts.words import counted, sentences
 from initlab.report.comparison import Comparison
+from initlab.tracking.names import Outcome
 
-TITLES = {"train/loss": "training loss", "f": "value of f", "test/accuracy": "test accuracy"}
-FILES = {"train/loss": "loss", "f": "f", "test/accuracy": "accuracy"}
+TITLES = {
+    Metric.TRAIN_LOSS: "training loss",
+    Metric.F: "value of f",
+    Metric.TEST_ACCURACY: "test accuracy",
+}
+FILES = {Metric.TRAIN_LOSS: "loss", Metric.F: "f", Metric.TEST_ACCURACY: "accuracy"}
 HEIGHT = 2.95
 
 
-def draw_lines(comparison: Comparison, metric: str) -> Chart | None:
+def draw_lines(comparison: Comparison, metric: Metric) -> Chart | None:
     """Draw a metric over the steps: a line for each setting, and a band over its runs.
 
     Runs that did not finish are drawn by themselves, thin, up to a cross. None if no run has the
@@ -47,10 +53,10 @@ def draw_lines(comparison: Comparison, metric: str) -> Chart | None:
     scale.apply(panel, "y")
 
     several = any(len(curve.setting.finished) > 1 for curve in curves)
-    broke = any(run.outcome != "running" for curve in curves for run, *_ in curve.unfinished)
+    broke = any(run.outcome != Outcome.RUNNING for curve in curves for run, *_ in curve.unfinished)
     cut = not scale.share and scale.cuts_off(drawn_values(curves))
     caption = sentences(
-        smoothing_note(comparison) if metric == "train/loss" else "",
+        smoothing_note(comparison) if metric == Metric.TRAIN_LOSS else "",
         grey_note(comparison),
         "Line: mean over the runs of a setting." if several else "",
         "Band: from the lowest to the highest of them." if several and banded else "",
@@ -64,7 +70,9 @@ def draw_lines(comparison: Comparison, metric: str) -> Chart | None:
 
 def smoothing_note(comparison: Comparison) -> str:
     """Say over how many steps the running mean is taken, "" if over single ones."""
-    losses = [run.curves["train/loss"] for run in comparison.runs if "train/loss" in run.curves]
+    losses = [
+        run.curves[Metric.TRAIN_LOSS] for run in comparison.runs if Metric.TRAIN_LOSS in run.curves
+    ]
     widths = {smoothing_window(curve) for curve in losses}
     if widths == {1}:
         return ""

@@ -17,10 +17,16 @@ from initlab.report.charts.scales import Floats, Scale
 from initlab.report.charts.styles import DIM
 from initlab.report.charts.words import SMALL, compact, counted, wrap
 from initlab.report.comparison import Comparison
+from initlab.tracking.names import Outcome
 
 HEIGHT = 4.0  # of the panel and the bar of colors
 NAME = 2.5  # inches that the name of an axis may take
-STOPPED = ("pruned", "killed", "running", "finished")  # not because of their own numbers
+STOPPED = (
+    Outcome.PRUNED,
+    Outcome.KILLED,
+    Outcome.RUNNING,
+    Outcome.FINISHED,
+)  # not because of their own numbers
 DOT, RING = 5.0, 9.0  # points
 
 
