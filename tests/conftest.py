@@ -1,5 +1,6 @@
 import contextlib
 import fcntl
+import functools
 import shutil
 import signal
 import sys
@@ -7,14 +8,36 @@ import time
 
 import numpy as np
 import pytest
+from hydra import compose
 from hydra._internal.hydra import Hydra
 from threadpoolctl import threadpool_limits
 from warm import WarmProcess
 
 import train
-from initlab.config import PROJECT
+from initlab.config import GROUPS, PROJECT, options
 
 TRAIN = str(PROJECT / "src" / "train.py")
+
+
+# Files whose tests share what takes long to make, by that. A process of pytest-xdist gets all of
+# them, and before the others.
+TOGETHER = {
+    "tests/test_browser.py": "server",
+    "tests/test_runs.py": "server",
+    "tests/test_reproduce.py": "recorded run",
+    "tests/test_extending.py": "copy of the project",
+}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return TOGETHER.get(nodeid.partition("::")[0], nodeid)
+
+    return Scheduling(config, log)
 
 
 class Lab:
@@ -105,6 +128,24 @@ class Lab:
         return {file.path for file in found if not file.is_dir}
 
 
+@functools.cache
+def composed(turn):
+    """Return the config of option number `turn` of every group, from the first on again at its end.
+
+    Composing takes a tenth of a second, which this way is spent for the largest group alone. Hydra
+    must have been initialized.
+    """
+    chosen = {group: options(group)[turn % len(options(group))] for group in GROUPS}
+    steps = 0 if chosen["data"] == "gaussian" else 10
+    typed = [f"{group}={option}" for group, option in chosen.items()]
+    return compose("config", [*typed, f"train.steps={steps}"])
+
+
+def composed_with(group, option):
+    """Return a config with an option, whatever the others."""
+    return composed(options(group).index(option))
+
+
 def wait_for(condition, seconds=120):
     """Return when a condition holds; fail after a time that is long enough on a busy machine."""
     deadline = time.monotonic() + seconds
@@ -148,6 +189,17 @@ def alone(file):
     with file.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+@pytest.fixture(scope="session")
+def served_store(tmp_path_factory, empty_store):
+    """Return the folder of a store, and the address at which a server serves it."""
+    from screenshots import served
+
+    folder = tmp_path_factory.mktemp("served")
+    shutil.copy(empty_store, folder)
+    with served(f"sqlite:///{folder}/mlflow.db", folder) as address:
+        yield folder, address
 
 
 @pytest.fixture(scope="session")

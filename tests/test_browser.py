@@ -2,13 +2,11 @@
 
 import json
 import os
-import subprocess
-import sys
 from urllib.parse import quote
 
 import pytest
 from mlflow import MlflowClient
-from screenshots import CARD, NO_ASSISTANT, find_chromium, opened, printed_link, served
+from screenshots import CARD, NO_ASSISTANT, PAGE_SECONDS, find_chromium, opened, printed_link
 
 from initlab.config import PROJECT
 
@@ -45,9 +43,9 @@ IN_SIGHT = f"""([kind, step, count]) => {{
 
 
 @pytest.fixture(scope="module")
-def printed(tmp_path_factory):
+def printed(served_store, warm):
     """The folder of a store with two sweeps of one experiment, and what each of them printed."""
-    folder = tmp_path_factory.mktemp("browser")
+    folder, _ = served_store
     sweeps = {
         "inits": [f"init={','.join(INITS)}"],
         "valley": [f"optimizer={','.join(OPTIMIZERS)}", "model=quadratic", "train.steps=40"],
@@ -58,30 +56,32 @@ def printed(tmp_path_factory):
         settings = [
             f"tracking.uri=sqlite:///{folder}/mlflow.db",
             f"hydra.sweep.dir={folder}/{name}",
+            "hydra/launcher=basic",
         ]
-        running[name] = subprocess.Popen(
-            [sys.executable, PROJECT / "src" / "train.py", "-m", *grid, *settings],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-    told = {name: process.communicate() for name, process in running.items()}
+        script = str(PROJECT / "src" / "train.py")
+        running[name] = warm.start(script, "-m", *grid, *settings, env=environment)
+    told = {name: process.communicate(120) for name, process in running.items()}
     assert {process.returncode for process in running.values()} == {0}, told
     return folder, {name: output for name, (output, _) in told.items()}
 
 
+@pytest.fixture
+def address(served_store, printed):
+    return served_store[1]
+
+
 @pytest.fixture(scope="module")
-def address(printed):
-    folder, _ = printed
-    with served(f"sqlite:///{folder}/mlflow.db", folder) as address:
-        yield address
+def browser():
+    with opened(CHROMIUM, WINDOW) as page:
+        yield page.context.browser
 
 
 @pytest.fixture
-def page():
+def page(browser):
     """A page of a browser that has never been here."""
-    with opened(CHROMIUM, WINDOW) as page:
+    with browser.new_context(viewport=WINDOW, device_scale_factor=1) as context:
+        page = context.new_page()
+        page.set_default_timeout(1000 * PAGE_SECONDS)
         errors = []
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.errors = errors

@@ -1,11 +1,11 @@
 """The pages say what the code does: the catalogue row by row, and every link."""
 
-import functools
 import re
 from typing import NamedTuple
 
 import pytest
-from hydra import compose, initialize_config_dir
+from conftest import composed_with
+from hydra import initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
@@ -75,19 +75,9 @@ def hydra():
         yield
 
 
-@functools.cache
-def composed(turn):
-    """The config of option number `turn` in every group, some of them again where others have more.
-
-    Composing takes a tenth of a second: this way it is done for the largest group alone.
-    """
-    chosen = {group: options(group)[turn % len(options(group))] for group in GROUPS}
-    return compose("config", [f"{group}={option}" for group, option in chosen.items()])
-
-
 def settings_of(group, option):
     """The settings that an option has."""
-    config = composed(options(group).index(option))
+    config = composed_with(group, option)
     settings = OmegaConf.to_container(config[group], resolve=True)
     return {key: value for key, value in settings.items() if key not in LEFT_OUT}
 

@@ -33,7 +33,7 @@ PLAIN = "tracking.pictures=false"
 FEW = {
     "activation_histograms": ("seed=0,1",),
     "batch_norm": (*SHORT, "init.std=1,0.01"),
-    "hyperparameter_search": (*SHORT, "hydra.sweeper.trials=10"),
+    "hyperparameter_search": (*SHORT, "hydra.sweeper.trials=25", "model.hidden=[20]"),
     "optimizer_paths": (),
     "uniform_vs_normal": (*SHORT, "activation=relu"),
 }

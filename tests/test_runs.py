@@ -1,13 +1,7 @@
 """Runs are found in a store and read from it, whatever kind of store it is."""
 
 import io
-import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -350,37 +344,11 @@ def test_real_trials_are_compared_by_what_they_recorded(lab):
     run = compared.runs[0]
     assert run.curves["test/accuracy"].steps.tolist() == [0, 75, 150]
     assert run.histograms["activations/counts"].shape[:2] == (3, 2)
-    assert 0 < run.seconds < 60
+    assert run.seconds > 0
 
 
-@pytest.fixture
-def server(tmp_path):
-    """Start a server and return its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1",
-        "--backend-store-uri", f"sqlite:///{tmp_path}/served.db",
-        "--artifacts-destination", str(tmp_path / "served"),
-    ]  # fmt: skip
-    with (tmp_path / "server.txt").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    try:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(30)
-
-
-def test_a_server_gives_the_same_as_a_database(server, tmp_path, empty_store):
+def test_a_server_gives_the_same_as_a_database(served_store, tmp_path, empty_store):
+    _, server = served_store
     shutil.copy(empty_store, tmp_path / "mlflow.db")
     runs = []
     for uri in (server, f"sqlite:///{tmp_path}/mlflow.db"):

@@ -28,7 +28,7 @@ from initlab.nn.verdict import (
 
 CONF = Path(__file__).parents[1] / "conf"
 DEEP, MLP_2 = [100] * 5, [200, 200]
-SEEDS = pytest.mark.parametrize("seed", [0, 1, 2])
+SEEDS = pytest.mark.parametrize("seed", [0, 1])
 
 INITS = {
     "zeros": Constant(0.0),
@@ -134,9 +134,8 @@ def test_the_fitting_init_is_healthy_before_and_after(digits, init, activation, 
     assert "after a start" not in end.sentence
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_he_is_still_healthy_after_three_thousand_steps_of_adam(digits, seed):
-    _, end = run(digits, "he", "relu", MLP_2, seed, Adam(0.001), steps=3000)
+def test_he_is_still_healthy_after_three_thousand_steps_of_adam(digits):
+    _, end = run(digits, "he", "relu", MLP_2, 0, Adam(0.001), steps=3000)
     assert end.word == "healthy"
 
 
