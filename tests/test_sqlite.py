@@ -73,7 +73,7 @@ def sweep_with_renamed_columns(folder):
     """Rename columns in a database and in MLflow's code, and assert that a sweep works."""
     from mlflow.store.tracking.dbmodels.models import SqlMetric, SqlTag
 
-    lab = Lab(folder, pytest.MonkeyPatch())
+    lab = Lab(folder, pytest.MonkeyPatch(), request=None)
     for table in (SqlMetric.__table__, SqlTag.__table__):
         with contextlib.closing(sqlite3.connect(lab.database)) as connection:
             connection.execute(f"ALTER TABLE {table.name} RENAME COLUMN value TO renamed")
