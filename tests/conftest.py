@@ -1,6 +1,8 @@
 import contextlib
 import fcntl
 import functools
+import io
+import pickle
 import shutil
 import signal
 import sys
@@ -9,6 +11,8 @@ import time
 import numpy as np
 import pytest
 from hydra import compose
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
 from hydra._internal.hydra import Hydra
 from threadpoolctl import threadpool_limits
 from warm import WarmProcess
@@ -128,6 +132,36 @@ class Lab:
         return {file.path for file in found if not file.is_dir}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def composing_once():
+    """Let Hydra read each file once, and merge the same files once.
+
+    It does so anew for every config, which would take a third of the time of all tests. Commands in
+    processes of their own use Hydra as it is.
+    """
+    read, merge = ConfigRepository.load_config, ConfigLoaderImpl._compose_config_from_defaults_list
+    pickles = {}
+
+    def once(make, key):
+        if key not in pickles:
+            pickles[key] = pickle.dumps(make())
+        return pickle.loads(pickles[key])  # since Hydra goes on to change what it is given
+
+    def places(repo):
+        return tuple(f"{source.scheme()}://{source.path}" for source in repo.get_sources())
+
+    def read_once(self, config_path):
+        return once(lambda: read(self, config_path), (places(self), config_path))
+
+    def merge_once(self, defaults, repo):
+        return once(lambda: merge(self, defaults, repo), (places(repo), repr(defaults)))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ConfigRepository, "load_config", read_once)
+        patch.setattr(ConfigLoaderImpl, "_compose_config_from_defaults_list", merge_once)
+        yield
+
+
 @functools.cache
 def composed(turn):
     """Return the config of option number `turn` of every group, from the first on again at its end.
@@ -144,6 +178,18 @@ def composed(turn):
 def composed_with(group, option):
     """Return a config with an option, whatever the others."""
     return composed(options(group).index(option))
+
+
+def lab_after(tmp_path_factory, empty_store, request, *arguments):
+    """Return a lab in which a command has been run, and what was printed."""
+    folder = tmp_path_factory.mktemp("lab")
+    shutil.copy(empty_store, folder)
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as out:
+        patch.setenv("HYDRA_FULL_ERROR", "1")
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        lab = Lab(folder, patch, request)
+        assert lab.run(*arguments) == 0
+    return lab, out.getvalue()
 
 
 def wait_for(condition, seconds=120):

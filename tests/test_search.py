@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import signal
 import sys
 from collections import Counter
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from conftest import wait_for
+from conftest import lab_after, wait_for
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
@@ -23,6 +24,9 @@ SEARCH = ["-m", "hydra/sweeper=search", "model.hidden=[20]", "tracking.pictures=
 TINY = [*SEARCH, "train.steps=20", "train.eval_every=5", LR]
 PLAIN = "hydra.sweeper.pruner=none"
 ON_TWO_CORES = ["hydra/launcher=cores", "hydra.launcher.processes=2"]
+
+
+FOUND = [*TINY, "data.validation=0.2", PLAIN]
 
 
 def trials(number):
@@ -55,8 +59,22 @@ def ended(lab):
     return files[0].read_text().count('"state":1') if files else 0
 
 
-def test_a_search_records_its_trials_and_its_study_is_optunas(lab, capsys):
-    assert lab.run(*TINY, "data.validation=0.2", PLAIN, trials(4)) == 0
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory, empty_store, request):
+    """Return a lab with a search of four trials, and what was printed."""
+    return lab_after(tmp_path_factory, empty_store, request, *FOUND, trials(4))
+
+
+@pytest.fixture
+def again(lab, searched):
+    """Return a lab in which that search has been run."""
+    shutil.copy(searched[0].database, lab.database)
+    shutil.copytree(searched[0].outputs, lab.outputs)
+    return lab
+
+
+def test_a_search_records_its_trials_and_its_study_is_optunas(searched):
+    lab, printed = searched
     found = study(lab)
     assert found.direction == optuna.study.StudyDirection.MAXIMIZE
     assert found.user_attrs["metric"] == "validation/accuracy"
@@ -68,7 +86,6 @@ def test_a_search_records_its_trials_and_its_study_is_optunas(lab, capsys):
         assert trial.value == values[20]
         assert run.data.tags["study"] == found.study_name
         assert run.info.run_name.startswith(f"#{trial.number} lr=")
-    printed = capsys.readouterr().out
     best = found.best_trial
     assert f"best #{best.number} with validation/accuracy {best.value:.1%}:\n" in printed
     assert f"optimizer.lr={best.params['optimizer.lr']!r}\n" in printed
@@ -76,19 +93,16 @@ def test_a_search_records_its_trials_and_its_study_is_optunas(lab, capsys):
     assert "The same command with hydra.sweeper.trials=8 adds 4 more." in printed
 
 
-def test_the_best_point_can_be_pasted_as_a_command(lab, capsys):
-    assert lab.run(*TINY, "init=he,xavier", PLAIN, trials(3)) == 0
-    printed = capsys.readouterr().out
-    (line,) = re.findall("^python src/train.py (.*)$", printed, re.M)
-    best = study(lab).best_trial
-    assert lab.run(*shlex.split(line)) == 0
-    last = lab.runs()[-1]
-    assert last.data.metrics["test/accuracy"] == best.value
+def test_the_best_point_can_be_pasted_as_a_command(again, searched):
+    (line,) = re.findall("^python src/train.py (.*)$", searched[1], re.M)
+    best = study(again).best_trial
+    assert again.run(*shlex.split(line)) == 0
+    last = again.runs()[-1]
+    assert last.data.metrics["validation/accuracy"] == best.value
 
 
-def test_tables_show_few_digits_and_results_all_of_them(lab, capsys):
-    assert lab.run(*TINY, PLAIN, trials(2)) == 0
-    printed = capsys.readouterr().out
+def test_tables_show_few_digits_and_results_all_of_them(searched):
+    lab, printed = searched
     for trial in study(lab).trials:
         rate = trial.params["optimizer.lr"]
         assert re.search(rf"^{rate:.4g} ", printed, re.M)
@@ -111,21 +125,19 @@ def test_a_random_point_depends_on_the_seed_and_its_number_alone(lab):
     assert tried[0] != tried[2]
 
 
-def test_more_trials_are_added_and_a_complete_study_runs_nothing(lab, capsys):
-    assert lab.run(*TINY, PLAIN, trials(2)) == 0
-    assert lab.run(*TINY, PLAIN, trials(4)) == 0
-    assert len(lab.runs()) == 4
-    assert Counter(run.data.tags["sweep"] for run in lab.runs()) == {"sweep": 2, "sweep-2": 2}
+def test_more_trials_are_added_and_a_complete_study_runs_nothing(again, capsys):
+    assert again.run(*FOUND, trials(6)) == 0
+    assert Counter(run.data.tags["sweep"] for run in again.runs()) == {"sweep": 4, "sweep-2": 2}
     capsys.readouterr()
-    assert lab.run(*TINY, PLAIN, trials(4)) == 0
-    assert len(lab.runs()) == 4
+    assert again.run(*FOUND, trials(6)) == 0
+    assert len(again.runs()) == 6
     printed = capsys.readouterr().out
-    assert printed.count("healthy") + printed.count("vanishing") >= 4
-    assert ": 4 finished\n" in printed
+    assert printed.count("healthy") + printed.count("vanishing") >= 6
+    assert ": 6 finished\n" in printed
     for folder in ("sweep-2", "sweep-3"):  # each with the trials of all before
-        rows = (lab.outputs / folder / "results.csv").read_text().splitlines()
-        assert len(rows) == 5
-        assert (lab.outputs / folder / "report.html").is_file()
+        rows = (again.outputs / folder / "results.csv").read_text().splitlines()
+        assert len(rows) == 7
+        assert (again.outputs / folder / "report.html").is_file()
 
 
 def test_a_point_that_fails_is_tried_again_by_the_same_command(lab, monkeypatch, capsys):
@@ -206,14 +218,14 @@ def test_a_grid_tries_all_combinations_once_however_many_trials_are_asked_for(la
 
 def test_tpe_learns_where_to_look(lab):
     assert lab.run(
-        "-m", "hydra/sweeper=search", "hydra.sweeper.sampler=tpe", "model=quadratic", trials(25),
+        "-m", "hydra/sweeper=search", "hydra.sweeper.sampler=tpe", "model=quadratic", trials(20),
         "optimizer.lr=tag(log,interval(1e-5,1))", "train.steps=30", "tracking.enabled=false",
     ) == 0  # fmt: skip
     found = study(lab)
     assert found.user_attrs["metric"] == "f"
     assert found.direction == optuna.study.StudyDirection.MINIMIZE
     rates = [trial.params["optimizer.lr"] for trial in found.trials]
-    assert sum(rate > 0.01 for rate in rates[10:]) > 10
+    assert sum(rate > 0.01 for rate in rates[10:]) > 6
 
 
 SPACE = """# @package _global_
@@ -245,19 +257,18 @@ def test_a_space_and_its_settings_may_stand_in_a_file_and_what_is_typed_wins(lab
         assert 0.1 <= float(run.data.params["optimizer.lr"]) <= 0.2
 
 
-def test_a_point_whose_numbers_are_there_is_not_run_again(lab):
-    assert lab.run(*TINY, PLAIN, trials(3)) == 0
-    assert lab.run(*TINY, PLAIN, "hydra.sweeper.study=other", trials(4)) == 0
-    assert len(lab.runs()) == 4
-    file = lab.outputs / "other.journal"
+def test_a_point_whose_numbers_are_there_is_not_run_again(again):
+    assert again.run(*FOUND, "hydra.sweeper.study=other", trials(5)) == 0
+    assert len(again.runs()) == 5
+    file = again.outputs / "other.journal"
     found = optuna.load_study(
         study_name="other", storage=JournalStorage(JournalFileBackend(str(file)))
     )
     assert [trial.value for trial in found.trials] == [
-        run.data.metrics["test/accuracy"] for run in lab.runs()
+        run.data.metrics["validation/accuracy"] for run in again.runs()
     ]
-    rows = (lab.outputs / "sweep-2" / "results.csv").read_text().splitlines()
-    assert len(rows) == 5
+    rows = (again.outputs / "sweep-2" / "results.csv").read_text().splitlines()
+    assert len(rows) == 6
 
 
 def test_a_study_may_be_kept_in_a_database(lab):
@@ -304,12 +315,11 @@ def test_a_search_with_a_mistake_in_it_does_not_start_and_leaves_nothing(lab, ca
     lab.refuses(capsys, words, "-m", "hydra/sweeper=search", *typed)
 
 
-def test_a_name_that_another_search_has_is_refused(lab, capsys):
-    named = "hydra.sweeper.study=mine"
-    assert lab.run(*TINY, named, trials(1)) == 0
-    assert lab.run(*TINY, named, "train.steps=21", trials(2)) == 2
-    assert "hydra.sweeper.study=mine: the study of this name has another" in capsys.readouterr().err
-    assert len(lab.runs()) == 1
+def test_a_name_that_another_search_has_is_refused(again, capsys):
+    named = f"hydra.sweeper.study={study(again).study_name}"
+    assert again.run(*FOUND, named, "train.steps=21", trials(5)) == 2
+    assert f"{named}: the study of this name has another" in capsys.readouterr().err
+    assert len(again.runs()) == 4
 
 
 def test_a_dry_run_shows_the_space_and_the_study_and_makes_nothing(lab, capsys):
@@ -323,20 +333,17 @@ def test_a_dry_run_shows_the_space_and_the_study_and_makes_nothing(lab, capsys):
     assert not lab.outputs.exists()
 
 
-def test_a_dry_run_counts_what_the_study_has(lab, capsys):
-    assert lab.run(*TINY, PLAIN, trials(2)) == 0
-    capsys.readouterr()
-    assert lab.run(*TINY, PLAIN, "sweep.dry_run=true") == 0
-    assert "trials 100, so far 2 finished\n" in capsys.readouterr().out
+def test_a_dry_run_counts_what_the_study_has(again, capsys):
+    assert again.run(*FOUND, "sweep.dry_run=true") == 0
+    assert "trials 100, so far 4 finished\n" in capsys.readouterr().out
 
 
-def test_an_unfinished_last_line_of_a_journal_is_cut_off(lab):
-    assert lab.run(*TINY, PLAIN, trials(1)) == 0
-    (file,) = lab.outputs.glob("*.journal")
+def test_an_unfinished_last_line_of_a_journal_is_cut_off(again):
+    (file,) = again.outputs.glob("*.journal")
     with file.open("a") as opened:
         opened.write('{"op_code":')
-    assert lab.run(*TINY, PLAIN, trials(2)) == 0
-    assert states(lab) == {TrialState.COMPLETE: 2}
+    assert again.run(*FOUND, trials(5)) == 0
+    assert states(again) == {TrialState.COMPLETE: 5}
 
 
 def test_a_search_needs_no_store(lab, capsys):
@@ -345,7 +352,7 @@ def test_a_search_needs_no_store(lab, capsys):
     assert "best #" in capsys.readouterr().out
 
 
-LONG = [*SEARCH, *ON_TWO_CORES, PLAIN, LR, "model.hidden=[200]", "train.steps=1500", trials(8)]
+LONG = [*SEARCH, *ON_TWO_CORES, PLAIN, LR, "model.hidden=[200]", "train.steps=500", trials(8)]
 
 
 def test_a_search_that_is_stopped_goes_on_and_tries_what_it_would_have(lab):

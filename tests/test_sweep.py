@@ -1,7 +1,5 @@
 """Sweeps: grids on all cores, which go on where they were stopped."""
 
-import contextlib
-import io
 import os
 import re
 import shutil
@@ -15,7 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import Lab, wait_for
+from conftest import lab_after, wait_for
 
 from initlab.config import PROJECT
 from initlab.nn.optimizers import SGD
@@ -53,14 +51,8 @@ def count(lab, status):
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory, empty_store, request):
     """Return a lab with a sweep of four trials, and what was printed."""
-    folder = tmp_path_factory.mktemp("swept")
-    shutil.copy(empty_store, folder / "mlflow.db")
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as out:
-        patch.setenv("HYDRA_FULL_ERROR", "1")
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        lab = Lab(folder, patch, request)
-        assert lab.run("-m", "seed=1,2", "init=xavier,he", "activation=tanh", *TINY) == 0
-    return lab, out.getvalue()
+    typed = ["seed=1,2", "init=xavier,he", "activation=tanh", *TINY]
+    return lab_after(tmp_path_factory, empty_store, request, "-m", *typed)
 
 
 @pytest.fixture

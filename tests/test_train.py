@@ -24,10 +24,14 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from initlab import config as configs
 from initlab.config import PROJECT
+from initlab.data.datasets import Digits
 from initlab.nn import losses
-from initlab.nn.preparation import prepare
+from initlab.nn.preparation import load, prepare
+from initlab.nn.training import Training
+from initlab.nn.verdict import Context
 from initlab.run import RunSpec
 from initlab.tracking import provenance
+from initlab.tracking.record import Record
 from initlab.tracking.store import quick_and_quiet
 
 PLAIN = "tracking.pictures=false"
@@ -276,44 +280,27 @@ def test_damaged_data_are_named(lab, capsys, tmp_path):
 NEVER_ONE_OF_MANY = {"zeros", "const001"}
 
 
-def test_every_option_trains_on_the_digits(lab):
-    """One trial for each init, with the options of the other groups in turn."""
-    others = {group: configs.options(group) for group in ("activation", "optimizer", "schedule")}
-    where = {
-        f"init={init}": {group: names[turn % len(names)] for group, names in others.items()}
-        for turn, init in enumerate(configs.options("init"))
-    }
-    (lab.folder / "mine").mkdir()
-    turns = "# @package hydra.sweeper\n" + yaml.safe_dump({"where": where})
-    (lab.folder / "mine" / "turns.yaml").write_text(turns)
-    settings = [f"--config-dir={lab.folder}", "+mine=turns", "optimizer.lr=0.01"]
-    settings += ["train.steps=5", PLAIN]
-    assert lab.run("-m", f"init={','.join(configs.options('init'))}", *settings) == 0
-    runs = lab.runs()
-    for group in ("init", *others):
-        assert {run.data.params[group] for run in runs} == {*configs.options(group)}
-    for run in runs:
-        assert_trained(lab, run, "train/loss", 5)
-        symmetric = run.data.tags["verdict"] == "symmetric"
-        assert symmetric == (run.data.params["init"] in NEVER_ONE_OF_MANY), run.data.params
-
-
-def test_every_model_trains_on_the_digits(lab):
-    names = configs.options("model")
-    assert lab.run("-m", f"model={','.join(names)}", "train.steps=5", PLAIN) == 0
-    runs = {run.data.params["model"]: run for run in lab.runs()}
-    assert runs.keys() == {*names}
-    for name, run in runs.items():
-        assert_trained(lab, run, *(("f", 6) if name == "quadratic" else ("train/loss", 5)))
-
-
-def assert_trained(lab, run, loss, count):
-    """Assert that a run came to its end with so many losses, all of them finite."""
-    assert run.info.status == "FINISHED", run.data.params
-    assert run.data.tags["outcome"] == "finished", run.data.params
-    values = [*lab.values(run, loss).values()]
-    assert len(values) == count, run.data.params
-    assert np.isfinite(values).all(), run.data.params
+@pytest.mark.parametrize("group", ["init", "activation", "optimizer", "schedule", "model"])
+def test_every_option_trains_on_the_digits(group):
+    usual = {"init": "he", "activation": "relu", "optimizer": "sgd", "schedule": "constant"}
+    for name in configs.options(group):
+        chosen = {**usual, "model": "mlp", group: name}
+        loaded = {each: configs.load_option(each, option) for each, option in chosen.items()}
+        config = configs.Config(**loaded, data=Digits(), train=Training(steps=20))
+        record = Record()
+        for step in prepare(config, load(config)).steps:
+            record.add(step)
+        assert record.diverged_step is None, name
+        if name == "quadratic":
+            assert len(record.steps) == 21
+            assert np.isfinite([step.point for step in record.steps]).all()
+            continue
+        losses = [step.loss for step in record.steps[:-1]]
+        assert len(losses) == 20, name
+        assert np.isfinite(losses).all(), name
+        verdict = record.verdict(Context(chosen["init"], chosen["activation"], config.optimizer.lr))
+        symmetric = group == "init" and name in NEVER_ONE_OF_MANY
+        assert (verdict.word == "symmetric") == symmetric, name
 
 
 @needs_mnist
