@@ -96,7 +96,7 @@ def test_a_search_records_its_trials_and_its_study_is_optunas(searched):
 def test_the_best_point_can_be_pasted_as_a_command(again, searched):
     (line,) = re.findall("^python src/train.py (.*)$", searched[1], re.M)
     best = study(again).best_trial
-    assert again.run(*shlex.split(line)) == 0
+    assert again.run(*shlex.split(line.replace(searched[0].uri, again.uri))) == 0
     last = again.runs()[-1]
     assert last.data.metrics["validation/accuracy"] == best.value
 
