@@ -2,13 +2,22 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: sweep test check format bench parity experiments screenshots clean
+# The tests of the mathematics and of the config, with one real run and one real sweep.
+QUICK := activations batches catalogue checks config diagnostics initializers layers losses models \
+	network optimizers plan quadratic schedules space training verdict
+
+.PHONY: sweep test quick check format bench parity experiments screenshots clean
 
 sweep: .venv/installed
 	$(BIN)/python src/train.py -m init=xavier,he,std001
 
 test: .venv/installed
 	$(BIN)/python -m pytest -n auto
+
+quick: .venv/installed
+	$(BIN)/python -m pytest -n auto $(QUICK:%=tests/test_%.py) \
+		tests/test_train.py::test_he_and_adam_learn_the_digits_with_the_default_steps \
+		tests/test_sweep.py::test_a_sweep_is_flat_and_its_trials_are_named_by_what_varies
 
 check: .venv/installed
 	$(BIN)/ruff check .

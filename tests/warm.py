@@ -4,8 +4,10 @@ A new interpreter takes two seconds to import all of it. A fork takes millisecon
 process: it has its own signals, exit status, folder, environment and output.
 """
 
+import atexit
 import contextlib
 import gc
+import importlib
 import json
 import os
 import runpy
@@ -14,8 +16,16 @@ import socket
 import subprocess
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 
+IMPORTED = (
+    "mlflow.store.tracking.sqlalchemy_store",  # which a client would import
+    "sklearn.datasets",
+    "initlab.report.publish",
+    "initlab.run",
+    "initlab.tracking.tracker",
+)
 SRC = str(Path(__file__).resolve().parents[1] / "src")
 
 
@@ -97,13 +107,11 @@ def send(pipe, number):
 
 def serve(requests):
     """Run commands until nobody is left who could ask for one."""
-    import sklearn.datasets  # noqa: F401
-
-    import initlab.report.publish
-    import initlab.run
-    import initlab.search.study
-    import initlab.tracking.tracker  # noqa: F401
-
+    for name in IMPORTED:
+        importlib.import_module(name)
+    sqlalchemy = sys.modules["sqlalchemy"]
+    sqlalchemy.create_engine("sqlite://")  # what takes long the first time
+    sqlalchemy.orm.configure_mappers()
     gc.collect()
     gc.freeze()  # or each fork would copy what it looks through for garbage
     while True:
@@ -146,7 +154,23 @@ def watch(request, output, error, status):
     os.close(error)
     send(pipe, os.getpid())
     pipe.close()
-    runpy.run_path(sys.argv[0], run_name="__main__")
+    code = run(sys.argv[0])
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # or Python would take all apart, and so copy it first
+
+
+def run(script):
+    """Run a script as Python does; return the exit status."""
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
