@@ -1,6 +1,8 @@
 # With only Python >= 3.11 and make: `make sweep` and `make test` set up what they need.
 PYTHON ?= python3
 BIN := .venv/bin
+# Without bytecode, importing MLflow takes seconds each time.
+unexport PYTHONDONTWRITEBYTECODE
 
 # The tests of the mathematics and of the config, with one real run and one real sweep.
 QUICK := activations batches catalogue checks config diagnostics initializers layers losses models \
