@@ -89,8 +89,8 @@ class Pool:
             from multiprocessing import forkserver
 
             self.context.set_forkserver_preload(["initlab.sweep.preload"])
-            # The server is not told of sys.path (gh-117378 of CPython), and would hand on whatever
-            # other copy of initlab may be installed.
+            # The server does not get sys.path (gh-117378 of CPython), and would use any
+            # other copy of initlab that is installed.
             with environment({"PYTHONPATH": os.pathsep.join(sys.path)}):
                 forkserver.ensure_running()
 
