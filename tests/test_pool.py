@@ -81,9 +81,22 @@ def test_no_argument_is_taken_after_a_pool_was_drained():
     assert taken == [0]
 
 
-def test_what_fails_to_make_an_argument_ends_the_processes():
+class Late:
+    """An argument that takes a while to arrive, in which the process ignores signals."""
+
+    def __reduce__(self):
+        return arrive, ()
+
+
+def arrive():
+    time.sleep(0.5)
+    return 3600
+
+
+@pytest.mark.parametrize("argument", [3600, Late()], ids=["in a call", "about to begin one"])
+def test_what_fails_to_make_an_argument_ends_the_processes(argument):
     def arguments():
-        yield 3600
+        yield argument
         workers.extend(worker for worker, _ in pool.busy.values())
         raise ZeroDivisionError
 

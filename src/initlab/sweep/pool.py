@@ -131,10 +131,13 @@ class Pool:
                 if self.stopped:
                     self.interrupt()
         finally:
-            self.interrupt()
-            for worker in [*idle, *(worker for worker, _ in self.busy.values())]:
-                worker.pipe.close()  # upon which its process ends
-                worker.process.join()
+            workers = [*idle, *(worker for worker, _ in self.busy.values())]
+            for worker in workers:
+                worker.pipe.close()  # upon which a process ends that has no call under way
+            while any(worker.process.is_alive() for worker in workers):
+                self.interrupt()
+                for worker in workers:
+                    worker.process.join(AGAIN_SECONDS)
             self.busy.clear()
 
     def run_here(
