@@ -82,21 +82,37 @@ def test_no_argument_is_taken_after_a_pool_was_drained():
 
 
 class Late:
-    """An argument that takes a while to arrive, in which the process ignores signals."""
+    """An argument that takes a while to arrive, in which its process ignores signals."""
+
+    def __init__(self, file):
+        self.file = file
 
     def __reduce__(self):
-        return arrive, ()
+        return arrive, (self.file,)
 
 
-def arrive():
+def arrive(file):
+    file.touch()
     time.sleep(0.5)
     return 3600
 
 
-@pytest.mark.parametrize("argument", [3600, Late()], ids=["in a call", "about to begin one"])
-def test_what_fails_to_make_an_argument_ends_the_processes(argument):
+def test_a_process_that_is_about_to_begin_a_call_is_ended_too(tmp_path):
     def arguments():
-        yield argument
+        yield Late(tmp_path / "arriving")
+        workers.extend(worker for worker, _ in pool.busy.values())
+        wait_for((tmp_path / "arriving").exists)
+        raise ZeroDivisionError
+
+    pool, workers = Pool(2), []
+    with pytest.raises(ZeroDivisionError):
+        [*pool.run(interruptible, arguments())]
+    assert [worker.process.exitcode is None for worker in workers] == [False]
+
+
+def test_what_fails_to_make_an_argument_ends_the_processes():
+    def arguments():
+        yield 3600
         workers.extend(worker for worker, _ in pool.busy.values())
         raise ZeroDivisionError
 
