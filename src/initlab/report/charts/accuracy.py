@@ -14,9 +14,9 @@ from initlab.report.charts.keys import assignment, most_values_first, values_of,
 from initlab.report.charts.layout import Chart, line_handles, panel_grid
 from initlab.report.charts.scales import SHARES, label_steps
 from initlab.report.charts.styles import DASHES, DIM, PALETTE, Style, colors
-from initlab.report.charts.words import SMALL, counted, sentences
+from initlab.report.charts.words import SMALL, sentences
 from initlab.report.comparison import Comparison, Setting, Spread
-from initlab.report.formatting import format_value
+from initlab.report.formatting import format_count, format_value
 from initlab.tracking.names import Outcome
 from initlab.tracking.runs import Run
 
@@ -76,7 +76,7 @@ def draw_accuracy(comparison: Comparison) -> Chart | None:
             "Thin lines up to a ×: runs that diverged or broke off." if broke else "",
             part if shown != many else "",
         ),
-        f"{title}, a panel for each of {counted(len(shown), 'value')} and a line for each "
+        f"{title}, a panel for each of {format_count(len(shown), 'value')} and a line for each "
         f"{keys[1]}. {'; '.join(map(end_of, drawn))}.",
         figure,
     )
@@ -140,7 +140,7 @@ def draw_gaps(comparison: Comparison) -> Chart | None:
             "Thin lines: runs that did not finish." if broke else "",
             f"The best {BEST} of {len(found)} settings are shown." if len(found) > BEST else "",
         ),
-        f"{title} over the steps of {counted(len(shown), 'setting')}. {notes}.",
+        f"{title} over the steps of {format_count(len(shown), 'setting')}. {notes}.",
         figure,
     )
 
@@ -158,4 +158,4 @@ def gap(setting: Setting) -> float | None:
 
 def gap_note(setting: Setting) -> str:
     """Say how large the gap is."""
-    return f"gap {counted(round(100 * (gap(setting) or 0.0)), 'point')}"
+    return f"gap {format_count(round(100 * (gap(setting) or 0.0)), 'point')}"

@@ -16,8 +16,9 @@ from initlab.report.charts.curves import (
 from initlab.report.charts.layout import Chart, line_handles, titled_figure
 from initlab.report.charts.scales import label_steps
 from initlab.report.charts.styles import colors, enough_colors, grey_note, legend_entries
-from initlab.report.charts.words import counted, sentences
+from initlab.report.charts.words import sentences
 from initlab.report.comparison import Comparison
+from initlab.report.formatting import format_count
 from initlab.tracking.names import Outcome
 
 TITLES = {
@@ -77,12 +78,12 @@ def smoothing_note(comparison: Comparison) -> str:
     if widths == {1}:
         return ""
     end = "." if len(widths) == 1 else " at the most."
-    return f"Running mean over a fiftieth of each run: {counted(max(widths), 'step')}{end}"
+    return f"Running mean over a fiftieth of each run: {format_count(max(widths), 'step')}{end}"
 
 
 def description(title: str, curves: Sequence[MeanCurve], form: str) -> str:
     """Say how many settings a chart shows, and which ended highest and lowest."""
-    subject = f"{title} over the steps of {counted(len(curves), 'setting')}"
+    subject = f"{title} over the steps of {format_count(len(curves), 'setting')}"
     ends = [(float(each.mean[-1]), each.setting.name) for each in curves if each.mean.size]
     if not ends:
         return f"{subject}; none finished."

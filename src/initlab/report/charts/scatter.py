@@ -15,8 +15,9 @@ from initlab.report.charts.keys import numeric_values, search_keys
 from initlab.report.charts.layout import Chart, titled_figure
 from initlab.report.charts.scales import Floats, Scale
 from initlab.report.charts.styles import DIM
-from initlab.report.charts.words import SMALL, compact, counted, wrap
+from initlab.report.charts.words import SMALL, compact, wrap
 from initlab.report.comparison import Comparison
+from initlab.report.formatting import format_count
 from initlab.tracking.names import Outcome
 
 HEIGHT = 4.0  # of the panel and the bar of colors
@@ -72,7 +73,7 @@ def draw_scatter(comparison: Comparison) -> Chart | None:
         "scatter",
         title,
         "The lighter, the better.",
-        f"{subject} of {counted(len(comparison.settings), 'setting')} over {keys[0]} and "
+        f"{subject} of {format_count(len(comparison.settings), 'setting')} over {keys[0]} and "
         f"{keys[1]}; {notes}.",
         figure,
     )

@@ -21,8 +21,9 @@ from initlab.report.charts.layout import (
 )
 from initlab.report.charts.scales import Floats
 from initlab.report.charts.styles import DIM, colors
-from initlab.report.charts.words import SMALL, compact, counted, sentences
+from initlab.report.charts.words import SMALL, compact, sentences
 from initlab.report.comparison import Comparison, Setting
+from initlab.report.formatting import format_count
 from initlab.tracking.names import Outcome
 from initlab.tracking.runs import Run
 
@@ -64,7 +65,7 @@ def draw_paths(comparison: Comparison) -> Chart | None:
             "What lies outside the axes is cut." if cut else "",
             f"The best {BEST} of {len(found)} settings are shown." if len(found) > BEST else "",
         ),
-        f"Paths over the contours of x²/20 + y² of {counted(len(shown), 'setting')}. {notes}.",
+        f"Paths over the contours of x²/20 + y² of {format_count(len(shown), 'setting')}. {notes}.",
         figure,
     )
 
@@ -95,12 +96,12 @@ def path_head(setting: Setting, run: Run, ends: Floats) -> Head:
     path = run.path
     steps = len(path) - 1
     x, y = path[-1]
-    end = f"({compact(x, 2)}, {compact(y, 2)}) after {counted(steps, 'step')}"
+    end = f"({compact(x, 2)}, {compact(y, 2)}) after {format_count(steps, 'step')}"
     if run.outcome != Outcome.FINISHED:
         last = steps if run.ended_step is None else run.ended_step
         end = f"{run.outcome} at step {last:,}"
     outside = points_outside(path, ends)
-    return setting.name, [end, f"{counted(outside, 'point')} outside"] if outside else [end]
+    return setting.name, [end, f"{format_count(outside, 'point')} outside"] if outside else [end]
 
 
 def draw_contours(panel: Axes, ends: Floats) -> None:

@@ -14,11 +14,6 @@ LINES, LETTERS = 3, 400  # of a name, before it is cut
 NARROWEST = 0.06  # inches of an average letter of 9 points in narrow words
 
 
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
 def sentences(*parts: str) -> str:
     """Join the sentences that are not empty."""
     return " ".join(filter(None, parts))
