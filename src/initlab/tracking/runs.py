@@ -123,19 +123,19 @@ def read(client: MlflowClient, run_ids: Sequence[str]) -> list[Run]:
             raise RunsError(f"{run_id}: there is no such run, or it is deleted")
     runs = [found[run_id] for run_id in run_ids]
     database = sqlite.path_of(client.tracking_uri)
-    if database and (points := sqlite.metric_histories(database, run_ids, CURVES)):
-        return [
-            make_run(run, make_curves(points[run.info.run_id]), read_histograms(client, run))
-            for run in runs
-        ]
 
-    def ask(run: TrackedRun) -> Run:
-        return make_run(
-            run, make_curves(histories_from_client(client, run)), read_histograms(client, run)
-        )
+    def read_one(run: TrackedRun) -> Run:
+        points = None
+        if database:
+            points = sqlite.metric_histories(database, run.info.run_id, CURVES)
+        if points is None:
+            points = histories_from_client(client, run)
+        return make_run(run, make_curves(points), read_histograms(client, run))
 
+    if database:
+        return [read_one(run) for run in runs]
     with ThreadPoolExecutor(CONNECTIONS) as pool:
-        return list(pool.map(ask, runs))
+        return list(pool.map(read_one, runs))
 
 
 def make_run(

@@ -75,22 +75,20 @@ def runs_with_fingerprints(
 
 
 def metric_histories(
-    database: Path, run_ids: Sequence[str], names: Sequence[str]
-) -> dict[str, dict[str, list[tuple[int, float]]]] | None:
-    """Return by run and metric the (step, value) pairs in the order of steps, then of time.
+    database: Path, run_id: str, names: Sequence[str]
+) -> dict[str, list[tuple[int, float]]] | None:
+    """Return by metric the (step, value) pairs of a run in the order of steps, then of time.
 
     MLflow's own query sorts by time, for which SQLite walks through the metric in all runs that
     there are; and it makes objects of every row. This one reads the rows of a run by their index.
     """
-    query = histories_query(len(names))
-    found: dict[str, dict[str, list[tuple[int, float]]]] = {}
+    found: dict[str, list[tuple[int, float]]] = {}
     with contextlib.suppress(sqlite3.Error), known_tables(database) as connection:
         if connection is None:
             return None
-        for run_id in run_ids:
-            points = found[run_id] = {}
-            for name, step, value in connection.execute(query, (run_id, *names)):
-                points.setdefault(name, []).append((step, value))
+        rows = connection.execute(histories_query(len(names)), (run_id, *names))
+        for name, step, value in rows:
+            found.setdefault(name, []).append((step, value))
         return found
     return None
 
