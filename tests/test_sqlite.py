@@ -17,6 +17,11 @@ from initlab.tracking.runs import CURVES
 SWEEP = ("-m", "init=he,std001", "train.steps=30", "model.hidden=[8]", "tracking.pictures=false")
 
 
+def histories(database):
+    with sqlite.known_tables(database) as tables:
+        return sqlite.metric_histories(tables, "0" * 32, CURVES)
+
+
 def printed(call, *arguments):
     """Return what a call that returns the exit status 0 prints."""
     with contextlib.redirect_stdout(io.StringIO()) as out:
@@ -58,14 +63,14 @@ def histories_asked_by_a_sweep(lab):
 
 
 def test_the_schema_of_the_installed_mlflow_is_known(lab):
-    assert sqlite.metric_histories(lab.database, "0" * 32, CURVES) == {}
+    assert histories(lab.database) == {}
     assert sqlite.runs_with_fingerprints(lab.database, "1", []) == []
 
 
 def test_a_sweep_goes_through_the_client_where_the_revision_is_unknown(lab, monkeypatch):
     monkeypatch.setattr(sqlite, "KNOWN_REVISIONS", {"0123456789ab"})
     assert "train/loss" in histories_asked_by_a_sweep(lab)
-    assert sqlite.metric_histories(lab.database, "0" * 32, CURVES) is None
+    assert histories(lab.database) is None
     assert sqlite.runs_with_fingerprints(lab.database, "1", []) is None
 
 
@@ -79,7 +84,7 @@ def sweep_with_renamed_columns(folder):
             connection.execute(f"ALTER TABLE {table.name} RENAME COLUMN value TO renamed")
         table.c.value.name = "renamed"
     assert "train/loss" in histories_asked_by_a_sweep(lab)
-    assert sqlite.metric_histories(lab.database, "0" * 32, CURVES) is None
+    assert histories(lab.database) is None
     assert sqlite.runs_with_fingerprints(lab.database, "1", []) is None
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,6 +38,8 @@ CURVES = (
     Metric.VALIDATION_ACCURACY,
     Metric.TEST_ACCURACY,
 )
+
+Points = Mapping[str, Sequence[tuple[int, float]]]  # (step, value) pairs by metric
 
 
 @dataclass(frozen=True)
@@ -123,19 +126,21 @@ def read(client: MlflowClient, run_ids: Sequence[str]) -> list[Run]:
             raise RunsError(f"{run_id}: there is no such run, or it is deleted")
     runs = [found[run_id] for run_id in run_ids]
     database = sqlite.path_of(client.tracking_uri)
-
-    def read_one(run: TrackedRun) -> Run:
-        points = None
-        if database:
-            points = sqlite.metric_histories(database, run.info.run_id, CURVES)
-        if points is None:
-            points = histories_from_client(client, run)
-        return make_run(run, make_curves(points), read_histograms(client, run))
-
     if database:
-        return [read_one(run) for run in runs]
+        with sqlite.known_tables(database) as tables:
+            return [
+                read_one(client, run, sqlite.metric_histories(tables, run.info.run_id, CURVES))
+                for run in runs
+            ]
     with ThreadPoolExecutor(CONNECTIONS) as pool:
-        return list(pool.map(read_one, runs))
+        return list(pool.map(partial(read_one, client), runs))
+
+
+def read_one(client: MlflowClient, run: TrackedRun, points: Points | None = None) -> Run:
+    """Read a run; the client is asked for the points of its curves where they are not known."""
+    if points is None:
+        points = histories_from_client(client, run)
+    return make_run(run, make_curves(points), read_histograms(client, run))
 
 
 def make_run(
@@ -183,15 +188,13 @@ def make_curve(points: Sequence[tuple[int, float]]) -> Curve | None:
     return Curve(np.array([*values], np.int64), np.array([*values.values()], np.float64))
 
 
-def make_curves(points: Mapping[str, Sequence[tuple[int, float]]]) -> dict[str, Curve]:
+def make_curves(points: Points) -> dict[str, Curve]:
     """Return a curve of each metric that has a finite value."""
     found = {name: make_curve(values) for name, values in points.items()}
     return {name: made for name, made in found.items() if made}
 
 
-def histories_from_client(
-    client: MlflowClient, run: TrackedRun
-) -> dict[str, list[tuple[int, float]]]:
+def histories_from_client(client: MlflowClient, run: TrackedRun) -> Points:
     """Return the (step, value) pairs of each curve of a run, one query each."""
     found: dict[str, list[tuple[int, float]]] = {}
     for name in CURVES:

@@ -32,12 +32,13 @@ def connected(database: Path) -> Iterator[sqlite3.Connection]:
 @contextlib.contextmanager
 def known_tables(database: Path) -> Iterator[sqlite3.Connection | None]:
     """Open MLflow's database to read from it, None if its schema is not one that is known here."""
-    with connected(database) as connection:
+    with contextlib.ExitStack() as stack:
         try:
+            connection = stack.enter_context(connected(database))
             rows = connection.execute("SELECT version_num FROM alembic_version").fetchall()
         except sqlite3.Error:
             rows = []
-        yield connection if {revision for (revision,) in rows} <= KNOWN_REVISIONS and rows else None
+        yield connection if rows and {revision for (revision,) in rows} <= KNOWN_REVISIONS else None
 
 
 def refuse_other_database(database: Path) -> None:
@@ -75,18 +76,20 @@ def runs_with_fingerprints(
 
 
 def metric_histories(
-    database: Path, run_id: str, names: Sequence[str]
+    tables: sqlite3.Connection | None, run_id: str, names: Sequence[str]
 ) -> dict[str, list[tuple[int, float]]] | None:
     """Return by metric the (step, value) pairs of a run in the order of steps, then of time.
+
+    tables  as `known_tables` opens them
 
     MLflow's own query sorts by time, for which SQLite walks through the metric in all runs that
     there are; and it makes objects of every row. This one reads the rows of a run by their index.
     """
     found: dict[str, list[tuple[int, float]]] = {}
-    with contextlib.suppress(sqlite3.Error), known_tables(database) as connection:
-        if connection is None:
-            return None
-        rows = connection.execute(histories_query(len(names)), (run_id, *names))
+    if tables is None:
+        return None
+    with contextlib.suppress(sqlite3.Error):
+        rows = tables.execute(histories_query(len(names)), (run_id, *names))
         for name, step, value in rows:
             found.setdefault(name, []).append((step, value))
         return found
