@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 QUICK := activations batches catalogue checks config diagnostics initializers layers losses models \
 	network optimizers plan quadratic schedules space training verdict
 
-.PHONY: sweep test quick check format bench parity experiments screenshots clean
+.PHONY: sweep test quick torture check format bench parity experiments screenshots clean
 
 sweep: .venv/installed
 	$(BIN)/python src/train.py -m init=xavier,he,std001
@@ -20,6 +20,14 @@ quick: .venv/installed
 	$(BIN)/python -m pytest -n auto $(QUICK:%=tests/test_%.py) \
 		tests/test_train.py::test_he_and_adam_learn_the_digits_with_the_default_steps \
 		tests/test_sweep.py::test_a_sweep_is_flat_and_its_trials_are_named_by_what_varies
+
+# How many hostile command lines, how many kills, and the seed of both: see docs/reliability.md.
+FUZZ := 10000
+KILLS := 100
+SEED := 0
+
+torture: .venv/installed
+	FUZZ=$(FUZZ) KILLS=$(KILLS) SEED=$(SEED) $(BIN)/python -m pytest -n auto -m torture tests/torture
 
 check: .venv/installed
 	$(BIN)/ruff check .
