@@ -21,11 +21,12 @@ from omegaconf.errors import OmegaConfBaseException
 from initlab import console
 from initlab.checks import UserError
 from initlab.config import PROJECT, ConfigError, explain, register
+from initlab.process import listened_signals
 from initlab.run import Result, RunSpec, attempt, train
 
 
 def terminate(number: int, frame: FrameType | None) -> NoReturn:
-    """Turn SIGTERM into an exception, so that the run is closed."""
+    """Turn a signal into an exception, so that the run is closed."""
     raise SystemExit(128 + number)
 
 
@@ -73,7 +74,9 @@ def report(error: Exception) -> int:
 
 def run() -> int:
     """Run `main` and return the exit status."""
-    signal.signal(signal.SIGTERM, terminate)
+    for number in listened_signals():
+        if number != signal.SIGINT:  # which Python raises as KeyboardInterrupt
+            signal.signal(number, terminate)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # or Hydra would print errors in its own way
     try:
         main()

@@ -25,7 +25,7 @@ PARTS = {
     "initlab.nn": "numpy scipy",
     "initlab.config": "hydra omegaconf yaml",
     "initlab.figures": "numpy matplotlib PIL",
-    "initlab.tracking": "numpy mlflow sqlalchemy PIL",
+    "initlab.tracking": "numpy mlflow alembic sqlalchemy PIL",
     "initlab.console": "rich",
     "initlab.run": "threadpoolctl",
     "initlab.reproduction": "mlflow",

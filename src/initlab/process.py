@@ -8,15 +8,20 @@ import gc
 import os
 import signal
 import socket
+import threading
 from collections.abc import Iterator, Mapping
 from types import FrameType
 
+# What asks a process to end: Ctrl-C, kill, and the end of its terminal.
+STOP_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 PATIENCE = 3  # times that Ctrl-C is deferred, or a server that hangs could not be interrupted
 
 
 @contextlib.contextmanager
 def signals_deferred() -> Iterator[None]:
-    """Defer Ctrl-C and SIGTERM until the end, so that a run is never left RUNNING."""
+    """Defer what asks this process to end, so that a run is never left RUNNING."""
     received: list[int] = []
 
     def hold(number: int, frame: FrameType | None) -> None:
@@ -24,19 +29,27 @@ def signals_deferred() -> Iterator[None]:
         if received.count(signal.SIGINT) > PATIENCE:
             raise KeyboardInterrupt
 
-    held = (signal.SIGINT, signal.SIGTERM)
-    try:
-        before = [signal.signal(number, hold) for number in held]
-    except ValueError:  # only the main thread may set handlers, and only it is interrupted
+    if threading.current_thread() is not threading.main_thread():  # the one that is interrupted
         yield
         return
+    before = {number: signal.signal(number, hold) for number in listened_signals()}
     try:
         yield
     finally:
-        for number, handler in zip(held, before, strict=True):
+        for number, handler in before.items():
             signal.signal(number, handler)
         if received:
             signal.raise_signal(received[0])
+
+
+def listened_signals() -> list[signal.Signals]:
+    """Return those of `STOP_SIGNALS` that end this process, without SIGHUP under nohup."""
+    return [number for number in STOP_SIGNALS if not is_nohup(number)]
+
+
+def is_nohup(number: signal.Signals) -> bool:
+    """Return whether a signal is SIGHUP, and this process was started so as to ignore it."""
+    return number.name == "SIGHUP" and signal.getsignal(number) == signal.SIG_IGN
 
 
 @contextlib.contextmanager
@@ -91,6 +104,19 @@ def identity() -> dict[str, str]:
 def is_this_process(tags: Mapping[str, str]) -> bool:
     """Return whether these tags are of this process."""
     return identity().items() <= tags.items()
+
+
+def is_elsewhere(tags: Mapping[str, str]) -> bool:
+    """Return whether the process of these tags runs on this host, and is not this one."""
+    here = tags.get("process.host") == socket.gethostname()
+    return here and not is_this_process(tags) and not is_gone(tags)
+
+
+def pid_exists(number: int) -> bool:
+    """Return whether a process of this number runs on this host."""
+    import psutil
+
+    return bool(psutil.pid_exists(number))
 
 
 def is_gone(tags: Mapping[str, str]) -> bool:

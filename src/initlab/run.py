@@ -42,7 +42,7 @@ from initlab.nn.training import Step
 from initlab.nn.verdict import Context
 from initlab.process import freeze_imports, gc_paused, identity, signals_deferred
 from initlab.tracking import provenance
-from initlab.tracking.names import Outcome, Role, Tag
+from initlab.tracking.names import Outcome, Role, Tag, TakenError
 from initlab.tracking.record import PATH, Record
 
 if TYPE_CHECKING:  # MLflow takes a second to import
@@ -149,6 +149,11 @@ class RunSpec:
         return provenance.tags(PROJECT) | identity() | own
 
     @property
+    def unique(self) -> bool:
+        """Whether no other run may have its numbers. The points of a search are another matter."""
+        return bool(self.sweep) and not self.search and self.config.sweep.existing != "rerun"
+
+    @property
     def notes(self) -> list[str]:
         """Remarks on how its settings were read."""
         if self.settings.get("init.gain") != "auto":
@@ -211,6 +216,7 @@ class Result:
     accuracy  on the validation set, else on the test set, None where there is none
     seconds   from the first step to the last file
     value     of the metric that a search goes by, if it is of one
+    taken     the id of a run that has its numbers, or will have them; it was not run
     """
 
     outcome: Outcome
@@ -219,6 +225,7 @@ class Result:
     accuracy: float | None = None
     seconds: float = 0.0
     value: float | None = None
+    taken: str = ""
 
 
 def attempt(spec: RunSpec, open_pruner: OpenPruner | None = None) -> Result:
@@ -231,6 +238,8 @@ def attempt(spec: RunSpec, open_pruner: OpenPruner | None = None) -> Result:
         try:
             with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
                 return train(spec, open_pruner)
+        except TakenError as other:
+            return Result(Outcome.RUNNING, taken=other.run_id)
         except Exception as error:
             (spec.folder / "traceback.txt").write_text("".join(traceback.format_exception(error)))
             return Result(Outcome.FAILED, reason=one_line(error))
@@ -310,7 +319,7 @@ def make_tracker(spec: RunSpec) -> Tracker:
 
     tracking = spec.config.tracking
     store = open_store(tracking.uri, tracking.experiment, PROJECT)
-    return Tracker(store, spec.name, spec.params, spec.tags)
+    return Tracker(store, spec.name, spec.params, spec.tags, spec.unique)
 
 
 def log_pictures(record: Record, tracker: Tracker, *names: str) -> None:

@@ -83,15 +83,17 @@ def run_search(
     progress = SweepProgress(left, space.longest + len(f"#{study.total} "), study.total - left)
     search = Search(space, study, compose, store, progress)
     try:
-        ended, caught = launch(search.trials(), launcher, folder, progress, search.tell)
+        launched = launch(search.trials(), launcher, folder, progress, search.tell)
     finally:
         study.close()
 
     def report() -> None:
-        finish(corners[0], folder, ended, study.cached_runs(), study.total, settings["study"])
+        finish(
+            corners[0], folder, launched.ended, study.cached_runs(), study.total, settings["study"]
+        )
         print_best(space, study)
 
-    return conclude(folder, store, ended, caught, report) or int(search.unfit > 0)
+    return conclude(folder, store, launched, report) or int(search.unfit > 0)
 
 
 def open_pruner(settings: Mapping[str, Any], steps: int) -> Pruner:

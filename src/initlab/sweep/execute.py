@@ -17,7 +17,7 @@ from initlab.config import PROJECT, Config, ConfigError
 from initlab.process import gc_paused
 from initlab.report.comparison import Comparison
 from initlab.report.terminal import print_results
-from initlab.sweep.launch import Ending, launch, needs_processes
+from initlab.sweep.launch import Ending, Launched, needs_processes
 from initlab.sweep.plan import (
     Compose,
     TrialPlan,
@@ -27,7 +27,8 @@ from initlab.sweep.plan import (
     name_trials,
     refuse_existing,
 )
-from initlab.sweep.progress import SweepProgress, checking, print_plan
+from initlab.sweep.progress import checking, print_plan
+from initlab.sweep.sharing import launch_shared
 from initlab.tracking.names import Outcome, Tag
 from initlab.tracking.queries import trials_of_study, trials_of_sweep
 from initlab.tracking.runs import Run, read
@@ -71,16 +72,17 @@ def run_grid(
     waiting = [trial for trial in trials if not trial.skippable]
     if pool and not needs_processes(waiting, pool):
         pool.processes = 1
-    longest = max((len(trial.name) for trial in waiting), default=0)
-    progress = SweepProgress(len(waiting), longest, len(trials) - len(waiting))
-    ended, caught = launch(waiting, launcher, folder, progress)
+    cached = [trial for trial in trials if trial.skippable]
+    launched = launch_shared(waiting, launcher, folder, store, len(cached))
 
     def report() -> None:
-        cached = [trial.existing_run_id for trial in trials if trial.skippable]
-        finish(trials[0], folder, ended, [*filter(None, cached)], total=len(trials))
-        print_rest(len(waiting) - len(ended), len(trials))
+        existing = [trial.existing_run_id for trial in cached]
+        existing += [each.result.taken for each in launched.elsewhere]
+        finish(trials[0], folder, launched.ended, [*filter(None, existing)], total=len(trials))
+        done = len(launched.ended) + len(launched.elsewhere)
+        print_rest(len(waiting) - done, len(trials))
 
-    return conclude(folder, store, ended, caught, report)
+    return conclude(folder, store, launched, report)
 
 
 def print_rest(left: int, total: int) -> None:
@@ -135,15 +137,11 @@ def refuse_nameless(folder: Path) -> None:
 def conclude(
     folder: Path,
     store: Store | None,
-    ended: Sequence[Ending],
-    caught: Sequence[int],
+    launched: Launched,
     report: Callable[[], None],
 ) -> int:
-    """Report a sweep, unless a second signal asked to stop at once; return the exit status.
-
-    caught  the signals that stopped it
-    """
-    if len(caught) > 1:
+    """Report a sweep, unless a second signal asked to stop at once; return the exit status."""
+    if len(launched.caught) > 1:
         print_interrupted(folder)
     else:
         if not store:
@@ -154,9 +152,9 @@ def conclude(
         except KeyboardInterrupt:
             print_interrupted(folder)
             return 128 + signal.SIGINT
-    if caught:
-        return 128 + caught[0]
-    return int(any(each.result.outcome == Outcome.FAILED for each in ended))
+    if launched.caught:
+        return 128 + launched.caught[0]
+    return int(any(each.result.outcome == Outcome.FAILED for each in launched.ended))
 
 
 def print_interrupted(folder: Path) -> None:

@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 
 from initlab.checks import one_line
 from initlab.config import output_folder
+from initlab.process import listened_signals
 from initlab.run import OpenPruner, Result, RunSpec, attempt
 from initlab.sweep.plan import TrialPlan, quote_override
 from initlab.sweep.pool import Interrupted, Started
@@ -41,19 +42,33 @@ class Ending:
     result: Result
 
 
+@dataclass(frozen=True)
+class Launched:
+    """What became of trials.
+
+    ended      those that were run, in the order of their ends
+    elsewhere  those that another sweep has run meanwhile, or is running
+    caught     the signals that stopped the others
+    """
+
+    ended: list[Ending]
+    elsewhere: list[Ending]
+    caught: list[int]
+
+
 def launch(
     trials: Iterable[TrialPlan],
     launcher: Any,
     folder: Path,
     progress: SweepProgress,
     report: Callable[[int, Result], None] = lambda index, result: None,
-) -> tuple[list[Ending], list[int]]:
-    """Run trials; return those that came to an end, and the signals that stopped the others.
+) -> Launched:
+    """Run trials.
 
     report  is called with the index of a trial and its result, before another trial is taken
     """
     taken: list[TrialPlan] = []
-    ended: list[Ending] = []
+    launched = Launched([], [], [])
     pool = getattr(launcher, "pool", None)
 
     def remembered() -> Iterator[TrialPlan]:
@@ -61,23 +76,27 @@ def launch(
             taken.append(trial)
             yield trial
 
-    with progress, stopping(pool, progress.say) as caught:
+    with progress, stopping(pool, progress.say, launched.caught):
         try:
             for index, event in events(launcher, remembered(), folder):
                 if isinstance(event, Started):
                     progress.started()
                     continue
                 trial, result = taken[index], result_of(event)
-                ended.append(Ending(trial, result))
+                if result.taken:
+                    launched.elsewhere.append(Ending(trial, result))
+                    progress.elsewhere()
+                    continue
+                launched.ended.append(Ending(trial, result))
                 report(index, result)
                 progress.ended(trial.name, result)
                 failed = result.outcome == Outcome.FAILED
                 if failed and trial.config.sweep.on_error == "stop" and pool:
                     pool.drain()
         except KeyboardInterrupt:
-            if not caught:
+            if not launched.caught:
                 raise
-    return ended, caught
+    return launched
 
 
 def events(launcher: Any, trials: Iterable[TrialPlan], folder: Path) -> Iterator[tuple[int, Any]]:
@@ -116,13 +135,12 @@ def needs_processes(trials: Sequence[TrialPlan], pool: Pool) -> bool:
 
 
 @contextlib.contextmanager
-def stopping(pool: Any, say: Callable[[str], None]) -> Iterator[list[int]]:
-    """Stop a pool in order at the first Ctrl-C or SIGTERM, and at once at the second.
+def stopping(pool: Any, say: Callable[[str], None], caught: list[int]) -> Iterator[None]:
+    """Stop a pool in order at the first Ctrl-C, SIGTERM or SIGHUP, and at once at the second.
 
-    Yields the list of the signals caught so far. Two in quick succession count as one: a terminal
-    signals all processes, and a parent process may pass the signal on.
+    Adds the signals to `caught`. Two in quick succession count as one: a terminal signals all
+    processes, and a parent process may pass the signal on.
     """
-    caught: list[int] = []
     last = 0.0
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -140,9 +158,9 @@ def stopping(pool: Any, say: Callable[[str], None]) -> Iterator[list[int]]:
         else:
             pool.kill()
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop) for number in listened_signals()}
     try:
-        yield caught
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -22,7 +22,7 @@ from typing import Any
 
 import cloudpickle  # type: ignore[import-untyped]
 
-from initlab.process import environment
+from initlab.process import STOP_SIGNALS, environment
 
 AGAIN_SECONDS = 1.0  # after which a process is asked once more to stop
 
@@ -176,8 +176,8 @@ class Pool:
 
 def serve(pipe: Any, pickled: bytes) -> None:
     """Answer calls until the pipe is closed. SIGTERM interrupts a call, and only that."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that runs the pool
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in STOP_SIGNALS:  # which are for the process that runs the pool
+        signal.signal(number, signal.SIG_IGN)
     sys.unraisablehook = tell_unraisable
     threading.Thread(target=end_with_parent, daemon=True).start()
     function = cloudpickle.loads(pickled)

@@ -2,10 +2,10 @@
 
 import signal
 
-for number in (signal.SIGINT, signal.SIGTERM):
-    signal.signal(number, signal.SIG_IGN)  # it ends with the process that runs the pool
+from initlab.process import STOP_SIGNALS, freeze_imports, gc_paused
 
-from initlab.process import freeze_imports, gc_paused  # noqa: E402
+for number in STOP_SIGNALS:
+    signal.signal(number, signal.SIG_IGN)  # it ends with the process that runs the pool
 
 with gc_paused():
     import mlflow.store.tracking.sqlalchemy_store  # noqa: F401  (which a client would import)

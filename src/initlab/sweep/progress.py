@@ -73,6 +73,11 @@ class SweepProgress:
         self.cached += 1
         self.bar.update(self.task, description=self.counts(), total=self.total)
 
+    def elsewhere(self) -> None:
+        """Count a trial that started, but turned out to run elsewhere."""
+        self.running -= 1
+        self.skipped()
+
     def started(self) -> None:
         """Count a trial that started."""
         self.running += 1

@@ -1,4 +1,7 @@
-"""Names: the words beside its numbers that a run leaves in a store. Once published they stay."""
+"""Names: the words beside its numbers that a run leaves in a store. Once published they stay.
+
+`TakenError` is no word but an exception, for those who cannot wait for MLflow's import to catch it.
+"""
 
 from __future__ import annotations
 
@@ -49,3 +52,11 @@ class Tag(StrEnum):
     DIRTY = "mlflow.source.git.dirty"
     NOTE = "mlflow.note.content"  # the description on the page of a run
     COLOR = "mlflow.runColor"
+
+
+class TakenError(Exception):
+    """Another run has, or will have, the numbers that a run was about to make: `run_id`."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(run_id)
+        self.run_id = run_id

@@ -7,18 +7,44 @@ that read its tables return None, and the caller asks MLflow's client instead.
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+import sys
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
 KNOWN_REVISIONS = {"dc11669786a5"}  # of the schema, as Alembic numbers them
+
+TELL_SECONDS, PATIENCE_SECONDS = 10.0, 120.0  # of waiting for another program's lock
 
 Error = sqlite3.Error  # what the functions that refuse a database raise
 
 
 def path_of(uri: str) -> Path | None:
-    """Return the file of a SQLite store, None for any other."""
-    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+    """Return the file of a SQLite store as SQLAlchemy reads its address, None for any other store.
+
+    Raises `Error` for an address of SQLite that names no file.
+    """
+    if not re.match(r"sqlite[:+]", uri):  # nor would SQLAlchemy read those of servers
+        return None
+    try:
+        url = make_url(uri)
+    except ArgumentError as error:
+        raise Error("an address of SQLite is sqlite:/// and the path of a file") from error
+    if url.query:
+        raise Error("an address of SQLite takes no options; a ? in a file name is written %3F")
+    if not url.database or url.database == ":memory:":
+        raise Error("it names no file, so that nothing would be kept")
+    return Path(url.database)
+
+
+def uri_of(database: Path) -> str:
+    """Return the address of a SQLite store."""
+    return URL.create("sqlite", database=str(database)).render_as_string()
 
 
 @contextlib.contextmanager
@@ -41,18 +67,83 @@ def known_tables(database: Path) -> Iterator[sqlite3.Connection | None]:
         yield connection if rows and {revision for (revision,) in rows} <= KNOWN_REVISIONS else None
 
 
-def refuse_other_database(database: Path) -> None:
-    """Raise `Error` unless a database is of MLflow, which would put its tables into any other."""
+def tables_of(database: Path) -> set[str]:
+    """Return the names of the tables of a file; raises `Error` if it is not of SQLite."""
     with connected(database) as connection:
-        connection.execute("SELECT 1 FROM runs LIMIT 1")
+        rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        return {name for (name,) in rows}
 
 
-def refuse_read_only(database: Path, timeout: float) -> None:
-    """Raise `Error` unless a database, which is made if there is none, can be written."""
-    with contextlib.closing(sqlite3.connect(database, timeout)) as connection:
+def revision_of(database: Path) -> str:
+    """Return the revision of a schema that Alembic keeps, "" before the first."""
+    with connected(database) as connection:
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        return str(row[0]) if row else ""
+
+
+def has_runs(database: Path) -> bool:
+    """Return whether MLflow's database, which may be half made, has a run."""
+    if "runs" not in tables_of(database):
+        return False
+    with connected(database) as connection:
+        return connection.execute("SELECT 1 FROM runs LIMIT 1").fetchone() is not None
+
+
+def leave_unsynchronized(connection: sqlite3.Connection, record: object = None) -> None:
+    """Let the system write to the disk when it likes; for a file that is not used yet."""
+    connection.execute("PRAGMA synchronous = OFF")
+
+
+def copy(database: Path, other: Path) -> None:
+    """Copy a database that others may be writing to."""
+    with connected(database) as source, contextlib.closing(sqlite3.connect(other)) as target:
+        source.backup(target)
+
+
+def refuse_read_only(database: Path) -> None:
+    """Raise `Error` unless a database can be written."""
+    with contextlib.closing(sqlite3.connect(database)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("CREATE TABLE initlab (written INTEGER)")
         connection.rollback()
+
+
+def wait_until_free(database: Path, statement: str = "BEGIN IMMEDIATE") -> None:
+    """Return when no other program keeps a database locked, so that a statement can be run.
+
+    MLflow gives up after 20 seconds. Raises `Error` after `PATIENCE_SECONDS`.
+    """
+    if not database.exists():
+        return
+    with contextlib.closing(sqlite3.connect(database, timeout=0)) as connection:
+
+        def is_free() -> bool:
+            try:
+                connection.execute(statement)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+                    return False
+                raise
+            connection.rollback()
+            return True
+
+        if not wait_for(is_free, f"{database}, which another program keeps locked"):
+            raise Error(f"another program has locked it for {PATIENCE_SECONDS:.0f} seconds")
+
+
+def wait_for(is_free: Callable[[], bool], what: str) -> bool:
+    """Return whether something gets free within `PATIENCE_SECONDS`, and report a long wait."""
+    begun, pause, told = time.monotonic(), 0.001, False
+    while not is_free():
+        waited = time.monotonic() - begun
+        if waited > PATIENCE_SECONDS:
+            return False
+        if waited > TELL_SECONDS and not told:
+            print(f"waiting for {what}", file=sys.stderr, flush=True)
+            told = True
+        time.sleep(pause)
+        pause = min(2 * pause, 0.02)
+    return True
 
 
 def runs_with_fingerprints(

@@ -23,7 +23,7 @@ from sqlalchemy import NullPool, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from initlab.checks import UserError
-from initlab.process import environment, is_gone, is_this_process
+from initlab.process import environment, is_elsewhere, is_gone, is_this_process
 from initlab.tracking import chart_view, sqlite
 from initlab.tracking.names import Role, Status, Tag
 from initlab.tracking.provenance import mask_password
@@ -86,6 +86,17 @@ class Store:
                 found.setdefault(run.data.tags[Tag.FINGERPRINT], []).append(run)
         return found
 
+    def run_of(self, fingerprint: str) -> TrackedRun | None:
+        """Return a trial that has the numbers of a fingerprint, or makes them in another process.
+
+        Only processes of this host count, for only they can be known to be alive.
+        """
+        for run in self.trials_by_fingerprint([fingerprint]).get(fingerprint, []):
+            status, tags = run.info.status, run.data.tags
+            if status == Status.FINISHED or (status == Status.RUNNING and is_elsewhere(tags)):
+                return run
+        return None
+
     def close_lost(self) -> None:
         """Mark as KILLED what is RUNNING in a process of this host that is gone, or in this one.
 
@@ -116,19 +127,23 @@ def open_store(uri: str | None, experiment: str, project: Path, create: bool = T
     `TrackingError` within 15 seconds if the store cannot be used. If `create` is false nothing is
     written, and what does not exist is a `MissingError`.
     """
-    default = f"sqlite:///{project / 'mlflow.db'}"
+    default = sqlite.uri_of(project / "mlflow.db")
     uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or default
     with explained(uri):
         if not create:
             client = connect(uri)
             experiment_id = find_experiment(client, experiment)
         else:
-            check_writable(uri)
             artifacts = None
             if database := sqlite.path_of(uri):
+                check_folder(database.parent)
                 folder = database.resolve().parent / "mlruns" / quote(experiment, safe="")
                 artifacts = folder.as_uri()
+            else:
+                check_reachable(uri)
             with quick_and_quiet(), write_lock(uri):
+                if database:
+                    make_ready(database)
                 client = MlflowClient(uri)
                 experiment_id = make_experiment(client, experiment, artifacts)
     if urlsplit(uri).scheme in ("http", "https"):
@@ -167,35 +182,61 @@ def quick_and_quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def write_lock(uri: str) -> Iterator[None]:
-    """Let one process at a time write to a SQLite database.
+    """Let one process at a time write to a SQLite database, when no other program has locked it.
 
     MLflow does not lock a database while it sets one up. Later SQLite locks it, but a process that
-    waits for SQLite sleeps longer than it has to.
+    waits for SQLite sleeps longer than it has to, and gives up sooner.
     """
     database = sqlite.path_of(uri)
-    if database is None or sys.platform == "win32":
+    if database is None:
+        yield
+        return
+    with folder_lock(database.parent):
+        sqlite.wait_until_free(database)
+        yield
+
+
+@contextlib.contextmanager
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Let one process at a time into a folder; after two minutes, or where that fails, several."""
+    if sys.platform == "win32":
         yield
         return
     import fcntl
 
-    folder = os.open(database.parent, os.O_RDONLY)
+    opened = os.open(folder, os.O_RDONLY)
+
+    def is_free() -> bool:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:  # not every network folder can be locked
+            pass
+        return True
+
     try:
-        with contextlib.suppress(OSError):  # not every network folder can be locked
-            fcntl.flock(folder, fcntl.LOCK_EX)
+        sqlite.wait_for(is_free, f"{folder}, into which another process writes")
         yield
     finally:
-        os.close(folder)
+        os.close(opened)
 
 
-def check_writable(uri: str) -> None:
-    """Raise at once what MLflow would raise only after minutes of retries."""
-    if database := sqlite.path_of(uri):
-        database.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=database.parent) as file:
-            file.write(bytes(SPARE_BYTES))
-        sqlite.refuse_read_only(database, CONNECT_SECONDS)
-    else:
-        check_reachable(uri)
+def check_folder(folder: Path) -> None:
+    """Make the folder of a database, and raise `OSError` if a run would not fit into it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(bytes(SPARE_BYTES))
+
+
+def make_ready(database: Path) -> None:
+    """Make or upgrade a database; raises `sqlite.Error` if it is not MLflow's or is read-only."""
+    from initlab.tracking import schema  # MLflow's migrations take time to import
+
+    kept = schema.make_ready(database)
+    sqlite.refuse_read_only(database)
+    if kept:
+        print(f"{database}: upgraded for this MLflow; the old one is {kept.name}", file=sys.stderr)
 
 
 def check_reachable(uri: str) -> None:
@@ -233,7 +274,10 @@ def connect(uri: str) -> MlflowClient:
     if database := sqlite.path_of(uri):
         if not database.is_file():
             raise MissingError(f"tracking.uri={uri}: there is no such database")
-        sqlite.refuse_other_database(database)
+        from initlab.tracking import schema
+
+        sqlite.wait_until_free(database, "SELECT 1 FROM sqlite_master")
+        schema.refuse_unready(database)
     else:
         check_reachable(uri)
     with quick_and_quiet():
@@ -246,7 +290,7 @@ def reading(uri: str | None, project: Path) -> Iterator[MlflowClient]:
 
     Whatever the store may raise becomes a `TrackingError` that speaks of --uri.
     """
-    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project / 'mlflow.db'}"
+    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or sqlite.uri_of(project / "mlflow.db")
     try:
         with explained(uri):
             yield connect(uri)

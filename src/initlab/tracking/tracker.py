@@ -20,7 +20,8 @@ from initlab.checks import one_line
 from initlab.nn.training import Step
 from initlab.nn.verdict import Verdict
 from initlab.process import signals_deferred
-from initlab.tracking.names import Outcome, Status, Tag
+from initlab.tracking import sqlite
+from initlab.tracking.names import Outcome, Status, Tag, TakenError
 from initlab.tracking.store import Store, TrackingError, explained, quick_and_quiet, write_lock
 
 FLUSH_SECONDS = 2.0
@@ -35,15 +36,24 @@ class Tracker:
 
     An exception makes it FAILED, with the traceback as an artifact; Ctrl-C and SIGTERM make it
     KILLED. Whatever was logged before is sent first. Raises `TrackingError` if the store fails.
+
+    unique  whether `TakenError` is raised, and no run opened, if another run of its fingerprint has
+            finished or runs in another process of this host
     """
 
     def __init__(
-        self, store: Store, name: str, params: dict[str, str], tags: dict[str, str]
+        self,
+        store: Store,
+        name: str,
+        params: dict[str, str],
+        tags: dict[str, str],
+        unique: bool = False,
     ) -> None:
         self.store = store
         self.name = name
         self.params = params
         self.tags = tags
+        self.unique = unique
         self.client = store.client
         self.run_id = ""
         self.pending: list[tuple[float, Step]] = []
@@ -127,13 +137,20 @@ class Tracker:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Talk to the store; to a SQLite database, one process at a time."""
-        with self.talking(), write_lock(self.store.uri):
+        """Talk to the store; to a SQLite database, one process at a time.
+
+        An interrupted transaction would keep the database locked.
+        """
+        brief = sqlite.path_of(self.store.uri) is not None
+        patience = signals_deferred() if brief else contextlib.nullcontext()
+        with self.talking(), write_lock(self.store.uri), patience:
             yield
 
     def __enter__(self) -> Tracker:
         try:
             with self.writing():
+                if self.unique and (taken := self.store.run_of(self.tags[Tag.FINGERPRINT])):
+                    raise TakenError(taken.info.run_id)
                 with signals_deferred():
                     run = self.client.create_run(
                         self.store.experiment_id, tags=self.tags, run_name=self.name

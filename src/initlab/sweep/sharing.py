@@ -1,0 +1,70 @@
+"""Sharing: sweeps of this host that have trials in common run each of them once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from initlab.process import is_elsewhere
+from initlab.sweep.launch import Ending, Launched, launch, stopping
+from initlab.sweep.plan import TrialPlan
+from initlab.sweep.progress import SweepProgress
+from initlab.tracking.names import Outcome, Status
+
+if TYPE_CHECKING:  # MLflow takes a second to import
+    from initlab.tracking.store import Store
+
+POLL_SECONDS = 0.5
+
+
+def launch_shared(
+    trials: Sequence[TrialPlan], launcher: Any, folder: Path, store: Store | None, cached: int
+) -> Launched:
+    """Run trials; those that another sweep runs are waited for, and run here if it fails.
+
+    cached  how many trials of the sweep need no run
+
+    Of `Launched.elsewhere`, only those stay that were finished.
+    """
+    whole = Launched([], [], [])
+    while trials:
+        longest = max(len(trial.name) for trial in trials)
+        progress = SweepProgress(len(trials), longest, cached)
+        launched = launch(trials, launcher, folder, progress)
+        whole.ended.extend(launched.ended)
+        whole.caught.extend(launched.caught)
+        failed = any(each.result.outcome == Outcome.FAILED for each in launched.ended)
+        stops = failed and trials[0].config.sweep.on_error == "stop"
+        if store is None or whole.caught or stops:
+            break
+        trials = []
+        try:
+            with stopping(None, progress.say, whole.caught):
+                for each in launched.elsewhere:
+                    if is_finished(store, each, progress):
+                        whole.elsewhere.append(each)
+                    else:
+                        trials.append(each.trial)
+        except KeyboardInterrupt:
+            if not whole.caught:
+                raise
+            break
+    return whole
+
+
+def is_finished(store: Store, each: Ending, progress: SweepProgress) -> bool:
+    """Return whether the run of a trial that is taken was finished, once it has ended."""
+    from initlab.tracking.store import explained
+
+    reported = False
+    while True:
+        with explained(store.uri):
+            run = store.client.get_run(each.result.taken)
+        if run.info.status != Status.RUNNING or not is_elsewhere(run.data.tags):
+            return bool(run.info.status == Status.FINISHED)
+        if not reported:
+            progress.say(f"waiting for {each.trial.name}, which another sweep runs")
+            reported = True
+        time.sleep(POLL_SECONDS)
