@@ -291,8 +291,15 @@ def test_runs_of_processes_that_are_gone_are_closed_and_others_left_alone(lab):
     assert found["gone"].end_time >= found["gone"].start_time
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize(("launcher", "running"), [("cores", 2), ("basic", 1)])
+@pytest.mark.parametrize(
+    ("number", "status", "launcher", "running"),
+    [
+        (signal.SIGINT, 130, "cores", 2),
+        (signal.SIGINT, 130, "basic", 1),
+        (signal.SIGTERM, 143, "basic", 1),
+        (signal.SIGHUP, 129, "cores", 2),
+    ],
+)
 def test_an_interrupted_sweep_closes_its_runs_and_goes_on_later(
     lab, capsys, number, status, launcher, running
 ):
@@ -345,6 +352,34 @@ def test_two_sweeps_at_once_into_a_fresh_database_lose_nothing_whatever_the_fold
     assert len({run.info.experiment_id for run in runs}) == 1
     assert sorted(run.data.tags["sweep"] for run in runs) == ["sweep"] * 4 + ["sweep-2"] * 4
     assert all(list(lab.values(run, "train/loss")) == list(range(20)) for run in runs)
+
+
+@pytest.mark.parametrize("finishes", [True, False])
+def test_sweeps_at_once_share_their_trials(lab, finishes):
+    line = ["-m", "seed=0,1,2", *TINY, "train.eval_every=10000000", "model.hidden=[500]"]
+    first = lab.start(*line, "train.steps=400", "hydra.launcher.processes=1")
+    wait_for(lambda: lab.begun == 1)
+    os.kill(first.pid, signal.SIGSTOP)  # in the middle of its first trial
+    second = lab.start(*line, "train.steps=400", "hydra.launcher.processes=1")
+    wait_for(lambda: count(lab, "FINISHED") == 2)
+    wait_for(lambda: "waiting for seed=0, which another sweep runs" in second.printed())
+    os.kill(first.pid, signal.SIGCONT if finishes else signal.SIGKILL)
+    output, error = second.communicate(timeout=120)
+    assert second.returncode == 0, error
+    first.communicate(timeout=120)
+    seeds = [run.data.params["seed"] for run in lab.runs() if run.info.status == "FINISHED"]
+    assert sorted(seeds) == ["0", "1", "2"]
+    assert count(lab, "RUNNING") == 0
+    shared = "1 of 3 trials had been run before"
+    assert (shared in output) == finishes
+    (results,) = lab.outputs.glob("sweep-2/results.csv")
+    assert len(results.read_text().splitlines()) == 1 + 3
+
+
+def test_a_sweep_may_run_again_what_another_one_runs(lab):
+    line = ["-m", "seed=0", *TINY, "sweep.existing=rerun"]
+    assert lab.run(*line) == lab.run(*line) == 0
+    assert count(lab, "FINISHED") == 2
 
 
 def test_a_second_interrupt_ends_a_sweep_at_once(lab):

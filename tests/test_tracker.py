@@ -1,19 +1,24 @@
 """A tracker sends in batches, loses nothing, and never leaves a run open."""
 
+import os
 import shutil
+import signal
 import socket
 import sys
 
+import psutil
 import pytest
 import yaml
 from mlflow import MlflowClient
 
 from initlab.config import PROJECT
 from initlab.nn.training import Evaluation, Step
+from initlab.process import identity
 from initlab.run import RunSpec
 from initlab.tracking import provenance, sqlite
 from initlab.tracking import store as stores
 from initlab.tracking import tracker as tracking
+from initlab.tracking.names import TakenError
 from initlab.tracking.store import TrackingError, open_store
 from initlab.tracking.tracker import Tracker
 
@@ -143,6 +148,62 @@ def test_a_run_that_cannot_begin_is_closed(store, monkeypatch, error, expected):
     with pytest.raises((TrackingError, KeyboardInterrupt)):
         tracker.__enter__()
     assert status(store, tracker) == expected
+
+
+def log_and_flush(tracker, step):
+    tracker.log(step)
+    tracker.flush()
+
+
+def test_an_interrupt_waits_until_numbers_are_written(store, monkeypatch):
+    log_batch = MlflowClient.log_batch
+
+    def interrupted(self, run_id, metrics=(), **options):
+        if metrics:
+            signal.raise_signal(signal.SIGINT)
+        log_batch(self, run_id, metrics, **options)
+
+    tracker = Tracker(store, "name", {}, {})
+    monkeypatch.setattr(MlflowClient, "log_batch", interrupted)
+    with pytest.raises(KeyboardInterrupt), tracker:
+        log_and_flush(tracker, Step(0, 1.5))
+    assert history(store, tracker) == {0: 1.5}
+    assert status(store, tracker) == "KILLED"
+
+
+def tags_of(fingerprint):
+    return {"role": "trial", "fingerprint": fingerprint}
+
+
+def test_a_fingerprint_that_is_finished_or_runs_elsewhere_is_taken(store):
+    here, elsewhere = identity(), identity() | {"process.pid": str(os.getppid())}
+    elsewhere["process.started"] = str(psutil.Process(os.getppid()).create_time())
+
+    def ended(status, mark, process=here):
+        run = store.client.create_run(store.experiment_id, tags=tags_of(mark) | process)
+        if status:
+            store.client.set_terminated(run.info.run_id, status)
+        return run.info.run_id
+
+    taken = {
+        "finished": ended("FINISHED", "finished"),
+        "running elsewhere": ended(None, "running elsewhere", elsewhere),
+    }
+    ended("FAILED", "failed")
+    ended("KILLED", "killed")
+    ended(None, "running here")
+    ended(None, "lost", elsewhere | {"process.started": "1.0"})
+    ended(None, "of another host", elsewhere | {"process.host": "another"})
+    for mark, run_id in taken.items():
+        with pytest.raises(TakenError) as caught, Tracker(store, "n", {}, tags_of(mark), True):
+            pass
+        assert caught.value.run_id == run_id
+        with Tracker(store, "n", {}, tags_of(mark)):  # where it need not be unique
+            pass
+    for mark in ("failed", "killed", "running here", "lost", "of another host", "new"):
+        with Tracker(store, "n", {}, tags_of(mark), True) as tracker:
+            pass
+        assert status(store, tracker) == "FINISHED"
 
 
 def test_a_store_that_failed_once_is_not_asked_again(store, monkeypatch):

@@ -494,7 +494,10 @@ def test_a_store_that_fails_while_training_loses_nothing(lab, capsys, monkeypatc
     assert run.info.status == "FAILED"
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
+)
 def test_an_interrupted_run_is_killed_with_what_it_measured(lab, number, status):
     # With layers so wide that it trains for most of a second before it sends losses again.
     process = lab.start("train.steps=10000000", "train.eval_every=10000000", "model.hidden=[500]")

@@ -79,6 +79,11 @@ class Command:
             self.status.close()
         return self.returncode
 
+    def printed(self):
+        """Return what it has printed on standard output so far."""
+        self.output.seek(0)
+        return self.output.read()
+
     def communicate(self, timeout=None):
         """Return what it printed on standard output and on standard error, once it has ended."""
         self.wait(timeout)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobStatus
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from initlab.checks import one_line
 from initlab.config import output_folder
@@ -117,6 +117,7 @@ def events(launcher: Any, trials: Iterable[TrialPlan], folder: Path) -> Iterator
 
 def job_of(trial: TrialPlan, folder: Path) -> tuple[DictConfig, Callable[[DictConfig], Result]]:
     """Return the config of a trial, and what Hydra is to call with it."""
+    OmegaConf.set_readonly(trial.composed.hydra, None)  # as Hydra left it, if launched before
     trial.composed.hydra.sweep.dir = str(folder)
     spec = replace(trial.spec, sweep=folder.name)
     return trial.composed, partial(run_trial, spec, trial.open_pruner)
