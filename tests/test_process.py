@@ -3,13 +3,14 @@
 import gc
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
 import pytest
 
 from initlab.config import PROJECT
-from initlab.process import gc_paused
+from initlab.process import gc_paused, listened_signals, signals_deferred
 
 
 def test_nothing_is_searched_for_garbage_until_the_end():
@@ -22,6 +23,17 @@ def test_garbage_is_searched_for_after_an_import_that_failed():
     with pytest.raises(ModuleNotFoundError), gc_paused():
         import initlab.no_such_module  # noqa: F401
     assert gc.isenabled()
+
+
+def test_the_end_of_the_terminal_is_no_matter_under_nohup():
+    assert signal.SIGHUP in listened_signals()
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert signal.SIGHUP not in listened_signals()
+        with signals_deferred():
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def quiet_home(folder):
