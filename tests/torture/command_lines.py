@@ -37,6 +37,7 @@ USUAL = {  # of conf/config.yaml
 # The largest value that is quick. All other integers may be as large as they like.
 QUICK = {
     "train.steps": 20,
+    "train.batch_size": 1437,
     "train.threads": 2,
     "model.width": 40,
     "model.blocks": 4,
@@ -631,8 +632,8 @@ def flags(rng: random.Random, drawn: Drawn) -> Hostile:
                 ("--multi=1",),
             ),
             *(("--config-name", "nope"), ("--config-dir", "nope"), ("--config-path", "nope")),
-            *(("--experimental-rerun", "nope"), ("--cfg", "job", "--help"), ("-sc", "query=nope")),
-            *(("--cfg", "job", "--package", "nope"), ("--info", "plugins", "--cfg", "job")),
+            *(("--experimental-rerun", "nope"), ("-sc", "query=nope")),
+            *(("--cfg", "job", "--package", "nope"), ("--info", "plugins", "--nope")),
         )
     )
     return Hostile(words, tuple(word.lstrip("-") for word in words))
@@ -644,6 +645,11 @@ def odd_flags(rng: random.Random, drawn: Drawn) -> Hostile:
         (
             *(("--resolve",), ("--package", "x"), ("-sc",), ("-sc", "query=bash"), ("--run",)),
             *(("-m", "-m"), ("--run", "-m"), ("--", "-m"), ("--config-dir", "."), ("--help", "-m")),
+            *(
+                ("--cfg", "job", "--help"),
+                ("--info", "plugins", "--cfg", "job"),
+                ("--resolve", "-m"),
+            ),
             *(("--cfg", "job", "-m"), ("-sc", "uninstall=bash"), ("--info", "-m"), ("-p", "x")),
         )
     )

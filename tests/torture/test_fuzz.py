@@ -9,7 +9,6 @@ words that make it nonsense stay; a valid line that was refused is shown as it i
 may need each other. Values are not made shorter.
 """
 
-import collections
 import contextlib
 import math
 import os
@@ -20,12 +19,13 @@ import shlex
 import shutil
 import signal
 import sqlite3
+import subprocess
 import unicodedata
+from collections import Counter
 from dataclasses import dataclass, replace
 
-import command_lines
 import pytest
-from command_lines import EITHER, REFUSED, VALID, command_line
+from command_lines import EITHER, REFUSED, VALID, CommandLine, command_line, key_of
 from conftest import TRAIN
 from warm import WarmProcess
 
@@ -82,7 +82,7 @@ class Ended:
     output: str
     error: str
     files: frozenset
-    statuses: collections.Counter
+    statuses: Counter
     not_finite: list
     sound: bool
 
@@ -104,6 +104,7 @@ class Bench:
         command = self.warm.start(
             script, *words, cwd=self.folder, env=self.environment, start_new_session=True
         )
+        assert command.pid > 0, "the process that starts commands has ended"
         try:
             status = command.wait(SECONDS)
         except TimeoutError:
@@ -119,7 +120,7 @@ class Bench:
         self.folder.mkdir(parents=True)
         shutil.copy(self.empty_store, self.database)
         before = self.files()
-        typed = {command_lines.key_of(word) for word in line.words}
+        typed = {key_of(word) for word in line.words}
         places = {"hydra.run.dir": "outputs", "hydra.sweep.dir": "multi/s"}
         settings = [f"{key}={self.folder}/{at}" for key, at in places.items() if key not in typed]
         words = with_settings(line.words, settings)
@@ -171,7 +172,7 @@ class Bench:
         with contextlib.closing(sqlite3.connect(self.database)) as store:
             try:
                 statuses = store.execute("SELECT status, count(*) FROM runs GROUP BY status")
-                statuses = collections.Counter(dict(statuses.fetchall()))
+                statuses = Counter(dict(statuses.fetchall()))
                 values = [
                     row
                     for table in ("metrics", "latest_metrics")
@@ -185,7 +186,7 @@ class Bench:
                 ]
                 sound = store.execute("PRAGMA quick_check").fetchone() == ("ok",)
             except sqlite3.Error:
-                return collections.Counter(), [], False
+                return Counter(), [], False
         return statuses, values, sound
 
 
@@ -316,8 +317,54 @@ def test_no_command_line_breaks_anything(bench, part):
     fuzz(bench, SEED, part, FUZZ // PARTS + (part < FUZZ % PARTS))
 
 
-def test_sixty_command_lines_break_nothing(bench):
-    fuzz(bench, "sixty", 0, 60)
+def test_forty_command_lines_break_nothing(bench):
+    fuzz(bench, "forty", 0, 40)
+
+
+REFUSAL = Ended(2, "", "error: seed must be an integer", frozenset(), Counter(), [], True)
+RUN = Ended(0, "step 0/5", "", frozenset({"mlruns"}), Counter(FINISHED=1), [], True)
+BAD = CommandLine(("seed=x",), REFUSED, "wrong_type", ("seed=x",), ("seed",))
+GOOD = CommandLine(("seed=1",), VALID, "run")
+
+
+@pytest.mark.parametrize(
+    ("line", "ended", "change"),
+    [
+        (GOOD, RUN, {"status": None}),
+        (GOOD, RUN, {"status": 130}),
+        (GOOD, RUN, {"status": -9}),
+        (GOOD, RUN, {"status": 1}),
+        (GOOD, RUN, {"status": 1, "statuses": Counter(FAILED=1)}),
+        (GOOD, RUN, {"output": "Traceback (most recent call last):"}),
+        (GOOD, RUN, {"error": "RuntimeWarning: overflow"}),
+        (GOOD, RUN, {"output": "\x1b[2J"}),
+        (GOOD, RUN, {"output": "\u202e"}),
+        (GOOD, RUN, {"not_finite": [("train/loss", 1.8e308, 0)]}),
+        (GOOD, RUN, {"sound": False}),
+        (GOOD, RUN, {"statuses": Counter(RUNNING=1)}),
+        (GOOD, REFUSAL, {}),
+        (BAD, RUN, {}),
+        (BAD, REFUSAL, {"error": ""}),
+        (BAD, REFUSAL, {"error": "error: seed\nerror: seed"}),
+        (BAD, REFUSAL, {"error": "usage: seed\nerror: seed"}),
+        (BAD, REFUSAL, {"error": "error: nothing is named"}),
+        (BAD, REFUSAL, {"files": frozenset({"outputs"})}),
+        (BAD, REFUSAL, {"statuses": Counter(FAILED=1)}),
+    ],
+)
+def test_what_is_wrong_with_an_ending_is_seen(line, ended, change):
+    assert judged(GOOD, RUN, frozenset()) is None
+    assert judged(BAD, REFUSAL, frozenset()) is None
+    assert judged(line, replace(ended, **change), frozenset()) is not None
+
+
+def test_a_shown_line_is_the_line_that_was_run():
+    line = replace(
+        GOOD, words=("a='b c'", "x" * 300 + "=1", "seed=" + "0" * 99 + "$HOME", "\n", "")
+    )
+    shown = ["bash", "-c", shell(line).replace("python src/train.py", r"printf '%s\0'")]
+    output = subprocess.run(shown, capture_output=True, text=True, check=True).stdout
+    assert output == "".join(f"{word}\0" for word in words)
 
 
 def test_a_seed_gives_the_same_command_lines():
