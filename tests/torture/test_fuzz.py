@@ -359,9 +359,8 @@ def test_what_is_wrong_with_an_ending_is_seen(line, ended, change):
 
 
 def test_a_shown_line_is_the_line_that_was_run():
-    line = replace(
-        GOOD, words=("a='b c'", "x" * 300 + "=1", "seed=" + "0" * 99 + "$HOME", "\n", "")
-    )
+    words = ("a='b c'", "x" * 300 + "=1", "seed=" + "0" * 99 + "$HOME", "\n", "")
+    line = replace(GOOD, words=words)
     shown = ["bash", "-c", shell(line).replace("python src/train.py", r"printf '%s\0'")]
     output = subprocess.run(shown, capture_output=True, text=True, check=True).stdout
     assert output == "".join(f"{word}\0" for word in words)
