@@ -771,8 +771,13 @@ def key_of(word: str) -> str:
 
 def command_line(rng: random.Random) -> CommandLine:
     """Return the next command line."""
-    lines: dict[Any, float] = {**VALID_LINES, **HOSTILE_LINES}
-    (make,) = rng.choices([*lines], [*lines.values()])
+    weights: dict[Any, float] = {**VALID_LINES, **HOSTILE_LINES}
+    (make,) = rng.choices([*weights], [*weights.values()])
+    return line_of(rng, make)
+
+
+def line_of(rng: random.Random, make: Any) -> CommandLine:
+    """Return the next command line of a kind: a valid one, or one with what `make` returns."""
     if make in VALID_LINES:
         line: CommandLine = make(rng)
         return line

@@ -25,7 +25,20 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 import pytest
-from command_lines import EITHER, REFUSED, VALID, CommandLine, command_line, key_of
+from command_lines import (
+    EITHER,
+    HOSTILE_LINES,
+    REFUSED,
+    VALID,
+    CommandLine,
+    command_line,
+    key_of,
+    line_of,
+    search,
+    shown,
+    single,
+    sweep,
+)
 from conftest import TRAIN
 from warm import WarmProcess
 
@@ -292,10 +305,10 @@ def lines_of(seed, part, count):
     return [(command_line(rng), rng.random() < FOLLOWED) for _ in range(count)]
 
 
-def fuzz(bench, seed, part, count):
+def fuzz(bench, lines, stream):
     """Run command lines, and fail with those that failed, in groups."""
     groups = {}
-    for index, (line, follow) in enumerate(lines_of(seed, part, count)):
+    for index, (line, follow) in enumerate(lines):
         failure = bench.failure(line, follow)
         if failure:
             if failure.group not in groups:
@@ -303,22 +316,25 @@ def fuzz(bench, seed, part, count):
             groups[failure.group][2].append(index)
     told = [
         f"{len(indices)} x {failure.kind}: {failure.detail[:300]!r}\n"
-        f"    {line.kind}, {line.expected}; seed {seed}, part {part}, line {indices[0]}\n"
+        f"    {line.kind}, {line.expected}; {stream}, line {indices[0]}\n"
         f"    {shell(line)[:1500]}"
         for failure, line, indices in sorted(groups.values(), key=lambda group: -len(group[2]))
     ]
     failed = sum(len(indices) for *_, indices in groups.values())
-    assert not told, f"{failed} of {count} command lines failed:\n" + "\n".join(told)
+    assert not told, f"{failed} of {len(lines)} command lines failed:\n" + "\n".join(told)
 
 
 @pytest.mark.torture
 @pytest.mark.parametrize("part", range(PARTS))
 def test_no_command_line_breaks_anything(bench, part):
-    fuzz(bench, SEED, part, FUZZ // PARTS + (part < FUZZ % PARTS))
+    count = FUZZ // PARTS + (part < FUZZ % PARTS)
+    fuzz(bench, lines_of(SEED, part, count), f"seed {SEED}, part {part}")
 
 
-def test_forty_command_lines_break_nothing(bench):
-    fuzz(bench, "forty", 0, 40)
+def test_a_few_command_lines_of_each_kind_break_nothing(bench):
+    rng = random.Random(0)
+    kinds = [*[single] * 6, sweep, search, *[shown] * 2, *HOSTILE_LINES, *HOSTILE_LINES]
+    fuzz(bench, [(line_of(rng, kind), False) for kind in kinds], "each kind")
 
 
 REFUSAL = Ended(2, "", "error: seed must be an integer", frozenset(), Counter(), [], True)
