@@ -2,7 +2,6 @@ import contextlib
 import fcntl
 import functools
 import io
-import pickle
 import shutil
 import signal
 import sys
@@ -10,9 +9,8 @@ import time
 
 import numpy as np
 import pytest
+from composing import compose_once
 from hydra import compose
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import ConfigRepository
 from hydra._internal.hydra import Hydra
 from threadpoolctl import threadpool_limits
 from warm import WarmProcess
@@ -139,26 +137,8 @@ def composing_once():
     It does so anew for every config, which would take a third of the time of all tests. Commands in
     processes of their own use Hydra as it is.
     """
-    read, merge = ConfigRepository.load_config, ConfigLoaderImpl._compose_config_from_defaults_list
-    pickles = {}
-
-    def once(make, key):
-        if key not in pickles:
-            pickles[key] = pickle.dumps(make())
-        return pickle.loads(pickles[key])  # since Hydra goes on to change what it is given
-
-    def places(repo):
-        return tuple(f"{source.scheme()}://{source.path}" for source in repo.get_sources())
-
-    def read_once(self, config_path):
-        return once(lambda: read(self, config_path), (places(self), config_path))
-
-    def merge_once(self, defaults, repo):
-        return once(lambda: merge(self, defaults, repo), (places(repo), repr(defaults)))
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ConfigRepository, "load_config", read_once)
-        patch.setattr(ConfigLoaderImpl, "_compose_config_from_defaults_list", merge_once)
+        compose_once(patch.setattr)
         yield
 
 

@@ -26,15 +26,19 @@ IMPORTED = (
     "initlab.run",
     "initlab.tracking.tracker",
 )
-SRC = str(Path(__file__).resolve().parents[1] / "src")
+TESTS = Path(__file__).resolve().parent
+SRC = str(TESTS.parent / "src")
 
 
 class WarmProcess:
-    """Starts commands, until it is closed."""
+    """Starts commands, until it is closed.
 
-    def __init__(self):
+    also  modules of `tests` or `tests/torture` that it imports as well
+    """
+
+    def __init__(self, *also):
         self.requests, end = socket.socketpair()
-        command = [sys.executable, __file__, str(end.fileno())]
+        command = [sys.executable, __file__, str(end.fileno()), *also]
         # A session of its own, or Ctrl-C in pytest would reach it.
         self.process = subprocess.Popen(command, pass_fds=[end.fileno()], start_new_session=True)
         end.close()
@@ -110,9 +114,9 @@ def send(pipe, number):
     pipe.sendall(number.to_bytes(4, signed=True))
 
 
-def serve(requests):
+def serve(requests, also):
     """Run commands until nobody is left who could ask for one."""
-    for name in IMPORTED:
+    for name in (*IMPORTED, *also):
         importlib.import_module(name)
     sqlalchemy = sys.modules["sqlalchemy"]
     sqlalchemy.create_engine("sqlite://")  # what takes long the first time
@@ -180,4 +184,5 @@ def run(script):
 
 if __name__ == "__main__":
     sys.path[0] = SRC
-    serve(socket.socket(fileno=int(sys.argv[1])))
+    sys.path += [str(TESTS), str(TESTS / "torture")] if sys.argv[2:] else []
+    serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2:])

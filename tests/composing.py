@@ -1,0 +1,32 @@
+"""Composing made quick: Hydra reads each file once, and merges the same files once."""
+
+import pickle
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
+
+
+def compose_once(patch=setattr):
+    """Let Hydra keep what it has read and merged, which it would read and merge for every config.
+
+    What it makes of it afterwards is its own: each time it is given a copy.
+    """
+    read, merge = ConfigRepository.load_config, ConfigLoaderImpl._compose_config_from_defaults_list
+    pickles = {}
+
+    def once(make, key):
+        if key not in pickles:
+            pickles[key] = pickle.dumps(make())
+        return pickle.loads(pickles[key])  # since Hydra goes on to change what it is given
+
+    def places(repo):
+        return tuple(f"{source.scheme()}://{source.path}" for source in repo.get_sources())
+
+    def read_once(self, config_path):
+        return once(lambda: read(self, config_path), (places(self), config_path))
+
+    def merge_once(self, defaults, repo):
+        return once(lambda: merge(self, defaults, repo), (places(repo), repr(defaults)))
+
+    patch(ConfigRepository, "load_config", read_once)
+    patch(ConfigLoaderImpl, "_compose_config_from_defaults_list", merge_once)
