@@ -19,8 +19,8 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from initlab import console
-from initlab.checks import UserError
-from initlab.config import PROJECT, ConfigError, explain, register
+from initlab.checks import UserError, shorten
+from initlab.config import PROJECT, ConfigError, explain, refuse_invalid, register
 from initlab.run import Result, RunSpec, attempt, train
 
 
@@ -53,10 +53,10 @@ def main(composed: DictConfig) -> Result:
 def report(error: Exception) -> int:
     """Print an error, as a message or, for a defect, a traceback; return the exit status."""
     if isinstance(error, UserError):
-        console.error(str(error))
+        console.error(shorten(str(error)))
         return 2
     if isinstance(error, (HydraException, OmegaConfBaseException)):
-        console.error(explain(error))
+        console.error(shorten(explain(error)))
         return 2
     if isinstance(error, MemoryError):
         console.error(f"not enough memory: {error}")
@@ -76,6 +76,7 @@ def run() -> int:
     signal.signal(signal.SIGTERM, terminate)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # or Hydra would print errors in its own way
     try:
+        refuse_invalid(sys.argv[1:])
         main()
     except KeyboardInterrupt:
         console.error("interrupted")
