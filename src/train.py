@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from initlab import console
-from initlab.checks import UserError, shorten
+from initlab.checks import UserError, one_line, shorten
 from initlab.config import PROJECT, ConfigError, explain, refuse_invalid, register
 from initlab.run import Result, RunSpec, attempt, train
 
@@ -66,6 +66,11 @@ def report(error: Exception) -> int:
         return 2
     if isinstance(error, ValueError) and str(error).startswith("Only one of --"):
         console.error(str(error))
+        return 2
+    frames = traceback.walk_tb(error.__traceback__)
+    names = {frame.f_globals.get("__name__", "").partition(".")[0] for frame, _ in frames}
+    if not names & {"initlab", "hydra_plugins"}:
+        console.error(shorten(f"Hydra cannot use its settings: {one_line(error)}"))
         return 2
     traceback.print_exception(error)
     return 1

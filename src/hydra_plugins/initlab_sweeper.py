@@ -2,7 +2,7 @@
 
 # Hydra loads plug-ins so that annotations of a dataclass must not be put off by `__future__`.
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -22,8 +22,8 @@ class GridConfig:
     """
 
     _target_: str = f"{__name__}.GridSweeper"
-    params: Any = field(default_factory=dict)
-    where: Any = field(default_factory=dict)
+    params: Any = None
+    where: Any = None
     limit: int = 100_000
 
 

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from initlab.config.explain import class_line, unknown_key
 from initlab.config.help_page import list_experiments, list_options
-from initlab.config.schema import GROUPS, PROJECT, SCHEMAS, Config, ConfigError, options
+from initlab.config.schema import GROUPS, PROJECT, SCHEMAS, Config, ConfigError, nothing_chosen
 
 
 def register() -> None:
@@ -38,10 +38,12 @@ def build(config: DictConfig) -> Config:
         )
     for name in GROUPS:
         if OmegaConf.is_missing(config, name):
-            raise ConfigError(f"{name}: nothing is chosen. Choices: {', '.join(options(name))}")
+            raise ConfigError(nothing_chosen(name))
     check_keys(config)
     built: dict[str, Any] = {}
     for name in (each.name for each in fields(Config) if each.init):
+        if name not in config:
+            raise ConfigError(f"{name} must not be deleted")
         value = config[name]
         if name in GROUPS and OmegaConf.get_type(value) not in SCHEMAS[name].values():
             raise ConfigError(f"{name}: the option names no class.{class_line(name)}")

@@ -9,7 +9,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from initlab.checks import no_such_option
-from initlab.config.schema import GROUPS, ConfigError, options
+from initlab.config.schema import GROUPS, ConfigError, nothing_chosen, options
 
 
 def plain_values(composed: DictConfig) -> dict[str, Any]:
@@ -24,9 +24,12 @@ def plain_values(composed: DictConfig) -> dict[str, Any]:
 def chosen_options(hydra: Any) -> dict[str, str]:
     """Return the option chosen in each group; `hydra` is Hydra's own node.
 
-    Raises `ConfigError` for a path to a file, such as ../init/he or he.yaml, which Hydra takes for
-    an option.
+    Raises `ConfigError` if one is deleted, and for a path to a file, such as ../init/he or he.yaml,
+    which Hydra takes for an option.
     """
+    for group in GROUPS:
+        if group not in hydra.runtime.choices:
+            raise ConfigError(nothing_chosen(group))
     for group, option in hydra.runtime.choices.items():
         if option and ("/" in str(option) or str(option).endswith((".yaml", ".yml"))):
             raise ConfigError(no_such_option(group, option, options(group)))

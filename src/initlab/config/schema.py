@@ -150,6 +150,11 @@ def options(group: str) -> list[str]:
     return sorted(file.stem for file in (PROJECT / "conf" / group).glob("*.yaml"))
 
 
+def nothing_chosen(group: str) -> str:
+    """Return the message for a group of which no option is chosen."""
+    return f"{group}: nothing is chosen. Choices: {', '.join(options(group))}"
+
+
 def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield every dotted key of a nested dict with its value."""
     for key, value in config.items():
