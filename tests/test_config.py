@@ -164,6 +164,8 @@ MISTAKES = {
     "seed=null": ["seed must be an integer; got null"],
     "seed=-1": ["seed must be at least 0; got -1"],
     "tracking.experiment=": ["tracking.experiment must not be empty"],
+    f"tracking.experiment={'a' * 501}": ["tracking.experiment must have at most 500 characters"],
+    "tracking.experiment='a\x1b[2J'": ["tracking.experiment must", "printable; got 'a\\x1b[2J'"],
     "data=gaussian": ["train.steps must be 0", "labels", "got 1000"],
     "init=xavier init.gain=null": ["init.gain must be a number or a string; got null"],
     "+layer_inits.output=1": ["layer_inits", "no key or group 'layer_inits'"],

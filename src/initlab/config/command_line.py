@@ -24,7 +24,7 @@ from hydra.core.override_parser.types import (
 from hydra.errors import OverrideParseException
 
 from initlab.checks import first_line, is_finite, no_such_option
-from initlab.config.explain import unreadable
+from initlab.config.explain import quoted, unreadable
 from initlab.config.schema import GROUPS, ConfigError, options
 
 COMMAND = ("python", "src/train.py")
@@ -53,8 +53,21 @@ def refuse_invalid(arguments: Sequence[str]) -> None:
         raise ConfigError("--package goes with --cfg, as in --cfg job --package init")
     if flags.shell_completion:
         refuse_completion(flags.overrides)
-    else:
-        read_overrides(flags.overrides)
+        return
+    overrides = read_overrides(flags.overrides)
+    if not flags.multirun and all(each.key_or_group != "hydra.mode" for each in overrides):
+        refuse_sweeps(overrides)
+
+
+def refuse_sweeps(overrides: Sequence[Override]) -> None:
+    """Raise `ConfigError` for several values of one key, where a single run was asked for."""
+    for each in filter(Override.is_sweep_override, overrides):
+        key, _, values = str(each.input_line).partition("=")
+        raise ConfigError(
+            f"{each.input_line}: several values are a sweep: add -m. A list stands in brackets, "
+            f"and a text with commas in quotes, around which the shell needs its own:\n"
+            f"  {shlex.quote(f'{key}=[{values}]')}\n  {shlex.quote(quoted(key, values))}"
+        )
 
 
 def refuse_rest(arguments: Sequence[str], settings: Sequence[str], rest: Sequence[str]) -> None:

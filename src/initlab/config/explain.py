@@ -64,8 +64,8 @@ def explain(error: Exception) -> str:
 def resolver_words(error: InterpolationResolutionError) -> str:
     """Return why an interpolation failed, without the type of the error and the quotes of it."""
     text = re.sub(r"^\w+ raised while resolving interpolation: ", "", first_line(error))
-    quoted = re.fullmatch('"(.*)"', text)
-    return quoted[1] if quoted else text
+    whole = re.fullmatch('"(.*)"', text)
+    return whole[1] if whole else text
 
 
 def unreadable(error: OverrideParseException) -> str:
@@ -78,11 +78,16 @@ def unreadable(error: OverrideParseException) -> str:
         return f"cannot read {text!r}: settings have the form key=value"
     if not re.fullmatch(r"[+~]*[\w$-]+([./@:][\w$-]+)*", key, re.ASCII):
         return f"cannot read {text!r}: {key!r} cannot be a key"
-    quoted = f"{key}={QuotedString(value, Quote.single).with_quotes()}"
     return (
         f"cannot read {text!r}: brackets and quotes must come in pairs, and a text with special "
-        f"characters needs quotes, around which the shell needs its own:\n  {shlex.quote(quoted)}"
+        f"characters needs quotes, around which the shell needs its own:\n"
+        f"  {shlex.quote(quoted(key, value))}"
     )
+
+
+def quoted(key: str, value: str) -> str:
+    """Return a setting whose value is a text, in the grammar of Hydra."""
+    return f"{key}={QuotedString(value, Quote.single).with_quotes()}"
 
 
 def unknown_key(key: str, siblings: Iterable[str]) -> str:

@@ -66,6 +66,11 @@ class Tracking:
     def __post_init__(self) -> None:
         if not self.experiment.strip():
             raise ValueError("experiment must not be empty")
+        if len(self.experiment) > 500 or not self.experiment.isprintable():
+            raise ValueError(
+                f"experiment must have at most 500 characters, all printable; "
+                f"got {self.experiment!r}"
+            )
 
 
 @dataclass
