@@ -19,8 +19,8 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from initlab import console
-from initlab.checks import UserError
-from initlab.config import PROJECT, ConfigError, explain, register
+from initlab.checks import UserError, one_line, shorten
+from initlab.config import PROJECT, ConfigError, explain, refuse_invalid, register
 from initlab.process import listened_signals
 from initlab.run import Result, RunSpec, attempt, train
 
@@ -54,10 +54,10 @@ def main(composed: DictConfig) -> Result:
 def report(error: Exception) -> int:
     """Print an error, as a message or, for a defect, a traceback; return the exit status."""
     if isinstance(error, UserError):
-        console.error(str(error))
+        console.error(shorten(str(error)))
         return 2
     if isinstance(error, (HydraException, OmegaConfBaseException)):
-        console.error(explain(error))
+        console.error(shorten(explain(error)))
         return 2
     if isinstance(error, MemoryError):
         console.error(f"not enough memory: {error}")
@@ -67,6 +67,11 @@ def report(error: Exception) -> int:
         return 2
     if isinstance(error, ValueError) and str(error).startswith("Only one of --"):
         console.error(str(error))
+        return 2
+    frames = traceback.walk_tb(error.__traceback__)
+    names = {frame.f_globals.get("__name__", "").partition(".")[0] for frame, _ in frames}
+    if not names & {"initlab", "hydra_plugins"}:
+        console.error(shorten(f"Hydra cannot use its settings: {one_line(error)}"))
         return 2
     traceback.print_exception(error)
     return 1
@@ -79,6 +84,7 @@ def run() -> int:
             signal.signal(number, terminate)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # or Hydra would print errors in its own way
     try:
+        refuse_invalid(sys.argv[1:])
         main()
     except KeyboardInterrupt:
         console.error("interrupted")

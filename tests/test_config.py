@@ -164,10 +164,12 @@ MISTAKES = {
     "seed=null": ["seed must be an integer; got null"],
     "seed=-1": ["seed must be at least 0; got -1"],
     "tracking.experiment=": ["tracking.experiment must not be empty"],
+    f"tracking.experiment={'a' * 501}": ["tracking.experiment must have at most 500 characters"],
+    "tracking.experiment='a\x1b[2J'": ["tracking.experiment must", "printable; got 'a\\x1b[2J'"],
     "data=gaussian": ["train.steps must be 0", "labels", "got 1000"],
     "init=xavier init.gain=null": ["init.gain must be a number or a string; got null"],
     "+layer_inits.output=1": ["layer_inits", "no key or group 'layer_inits'"],
-    "train.steps=1" + "0" * 400: ["train.steps must be at least 0; got 1000"],
+    "train.steps=1" + "0" * 400: ["train.steps must be at most 9223372036854775807; got 1000"],
     "schedule=constant schedule.gamma=1": ["schedule.gamma", "no key 'gamma'. It has none."],
     "schedule=step schedule.gamma=0": [
         "schedule.gamma must be greater than 0 and at most 1; got 0.0"
@@ -176,6 +178,22 @@ MISTAKES = {
     "+optimizer.rl=1": ["optimizer.rl", "Did you mean lr?"],
     "~init": ["init: nothing is chosen", "xavier"],
     "steps": ["'steps'", "key=value"],
+    "model.hidden=${dtype}": ["model.hidden must be a list", "got 'float32'"],
+    "model.hidden=${nope}": ["model.hidden: its interpolation fails", "'nope' not found"],
+    "model.hidden=['${dtype}']": ["model.hidden[0] must be an integer; got 'float32'"],
+    "train.snapshots=${dtype}": ["train.snapshots must be a list", "got 'float32'"],
+    "train.snapshots=${nope}": ["train.snapshots: its interpolation fails", "'nope' not found"],
+    "model=quadratic model.start=${dtype}": ["model.start must be a list", "got 'float32'"],
+    "data=mnist data.mirrors=${dtype}": ["data.mirrors must be a list", "got 'float32'"],
+    "data=mnist data.sha256=${data.mirrors}": ["data.sha256 must be a group of keys; got ['http"],
+    "train=${model}": ["train must be a group of keys; got {'bias'"],
+    "schedule=step schedule.every=${oc.env:NOPE}": [
+        "schedule.every: its interpolation fails: Environment variable 'NOPE' not found"
+    ],
+    "seed=${seed}": ["seed: its interpolation fails: Recursive interpolation"],
+    "seed='???'": ["seed must have a value; got '???'"],
+    "optimizer.lr='???'": ["optimizer.lr must have a value; got '???'"],
+    "model.hidden=['???']": ["model.hidden[0] must have a value; got '???'"],
 }
 
 
@@ -185,6 +203,12 @@ def test_a_mistake_is_told_with_the_key_the_value_and_the_choices(typed):
     for part in MISTAKES[typed]:
         assert part in message
     assert "Traceback" not in message
+
+
+def test_an_interpolation_that_fits_is_replaced_by_what_it_stands_for():
+    built_config = built("model.hidden=${train.snapshots}", "train.snapshots=[3,4]", "seed=5")
+    assert built_config.model.hidden == [3, 4]
+    assert built("optimizer.lr=${seed}", "seed=5").optimizer.lr == 5.0
 
 
 def test_a_momentum_beyond_one_is_refused():

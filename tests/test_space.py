@@ -10,7 +10,7 @@ PARSER = OverridesParser.create()
 
 
 def space(*typed):
-    return Space(PARSER.parse_overrides([*typed]))
+    return Space(PARSER.parse_overrides([*typed]), limit=100)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,9 @@
 """The sweeper composes trials faster than Hydra, and to the same configs."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -43,6 +47,39 @@ def composers():
 def test_a_trial_is_composed_as_hydra_does(composers, overrides):
     quick, plain = composers
     assert OmegaConf.to_yaml(quick(overrides)) == OmegaConf.to_yaml(plain(overrides))
+
+
+def test_an_option_from_elsewhere_is_taken_for_one(composers, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "x.yaml").write_text("# @package _global_\nseed: 7\n")
+    loader = GlobalHydra.instance().config_loader()
+    typed = [f"hydra.searchpath=[{tmp_path.as_uri()}]"]
+    multirun = loader.load_configuration("config", typed, run_mode=RunMode.MULTIRUN)
+    quick = Composer(loader, multirun)(["+mine=x", "init=xavier"])
+    assert quick.seed == 7
+    plain = loader.load_sweep_config(multirun, ["+mine=x", "init=xavier"])
+    assert OmegaConf.to_yaml(quick) == OmegaConf.to_yaml(plain)
+
+
+FOREIGN = """
+import hydra
+@hydra.main(version_base="1.3", config_path=None)
+def main(config):
+    print("a", config.a)
+main()
+"""
+
+
+def test_other_apps_of_hydra_in_the_same_environment_sweep_as_before(tmp_path):
+    (tmp_path / "app.py").write_text(FOREIGN)
+    command = [sys.executable, "app.py", "-m", "+a=1,2"]
+    path = {**os.environ, "PYTHONPATH": str(PROJECT / "src")}
+    plugins = [sys.executable, "app.py", "--info", "plugins"]
+    found = subprocess.run(plugins, cwd=tmp_path, env=path, capture_output=True, text=True)
+    assert "GridSweeper" in found.stdout  # so that ours could be in the way
+    done = subprocess.run(command, cwd=tmp_path, env=path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert [line for line in done.stdout.splitlines() if line.startswith("a ")] == ["a 1", "a 2"]
 
 
 def test_trials_share_nothing(composers):

@@ -82,10 +82,9 @@ def run_one(context: HydraContext, call: tuple[int, DictConfig, TaskFunction]) -
     )
 
 
-for name, processes in (("cores", None), ("basic", 1)):
-    ConfigStore.instance().store(
-        group="hydra/launcher",
-        name=name,
-        node={"_target_": f"{__name__}.CoresLauncher", "processes": processes},
-        provider="initlab",
-    )
+ConfigStore.instance().store(
+    group="hydra/launcher",
+    name="cores",
+    node={"_target_": f"{__name__}.CoresLauncher", "processes": None},
+    provider="initlab",
+)

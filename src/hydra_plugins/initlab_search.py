@@ -5,10 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.plugins.sweeper import Sweeper
-from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+
+from hydra_plugins._sweepers import CheckedSweeper
 
 
 @dataclass
@@ -29,6 +27,7 @@ class SearchConfig:
     storage         where Optuna keeps the study: a journal file or the URL of a database; null: a
                     journal beside the folders of the sweeps
     study           its name; null: a name made from all that its trials share
+    limit           how many values a key, and how many trials a grid may have
     params          key -> what to choose it from; the command line overrides it
     """
 
@@ -42,46 +41,30 @@ class SearchConfig:
     metric: str | None = None
     storage: str | None = None
     study: str | None = None
+    limit: int = 100_000
     params: dict[str, Any] = field(default_factory=dict)
 
 
-class SearchSweeper(Sweeper):
+class SearchSweeper(CheckedSweeper):
     """Runs trials that Optuna chooses, until the study has all its trials.
 
     A key is given interval(a,b), tag(log,interval(a,b)) for a logarithmic scale, range(a,b,step),
     choice(a,b) or, for the same, a,b; all in Hydra's grammar.
     """
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, params: Any, **settings: Any) -> None:
+        self.params = params
         self.settings = settings
-
-    def setup(
-        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
-    ) -> None:
-        """Keep what Hydra passes, and create the launcher."""
-        from hydra.core.plugins import Plugins
-
-        self.context = hydra_context
-        self.config = config
-        self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
-        )
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the search that was typed; exits with its status if that is not 0."""
-        from initlab.config import as_typed
         from initlab.search import search  # not needed by a single run's discovery of plug-ins
         from initlab.sweep.compose import Composer
 
-        params = self.settings["params"]
-        if OmegaConf.is_config(params):
-            params = OmegaConf.to_container(params)
-        given = [f"{key}={as_typed(value)}" for key, value in params.items()]
-        parser = OverridesParser.create(config_loader=self.context.config_loader)
-        overrides = parser.parse_overrides([*given, *arguments])
-        assert self.config is not None
         compose = Composer(self.context.config_loader, self.config)
-        status = search.run_search(overrides, self.settings, compose, self.launcher, self.config)
+        status = search.run_search(
+            self.read(arguments), self.settings, compose, self.launcher, self.config
+        )
         if status:
             raise SystemExit(status)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+
+from hydra_plugins._sweepers import CheckedSweeper
 
 
 @dataclass
@@ -18,33 +18,30 @@ class GridConfig:
     params  key → values, swept as if they had been typed; the command line overrides them
     where   such as `optimizer=adam` → {key: value}: settings of the trials that have this choice;
             the command line overrides them
+    limit   how many trials a grid may have, so that a slip of the pen is not a million trials
     """
 
     _target_: str = f"{__name__}.GridSweeper"
     params: Any = None
     where: Any = None
+    limit: int = 100_000
 
 
-class GridSweeper(BasicSweeper):
+class GridSweeper(CheckedSweeper):
     """Runs the Cartesian product of all swept values, except trials that have been run before."""
 
-    def __init__(self, params: Any, where: Any) -> None:
-        super().__init__(max_batch_size=None, params=params)
+    def __init__(self, params: Any, where: Any, limit: int) -> None:
+        self.params = params or {}
         self.where = where or {}
+        self.limit = limit
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the sweep that was typed; exits with its status if that is not 0."""
         from initlab.config import ConfigError
-        from initlab.sweep import execute  # not needed by a single run's discovery of plug-ins
+        from initlab.sweep import execute, plan  # not needed by a single run's discovery
         from initlab.sweep.compose import Composer
 
-        assert self.hydra_context is not None
-        assert self.config is not None
-        assert self.launcher is not None
-        loader = self.hydra_context.config_loader
-        parser = OverridesParser.create(config_loader=loader)
-        if not isinstance(self.params, Mapping):
-            raise ConfigError(f"hydra.sweeper.params must map keys to values; got {self.params!r}")
+        typed = self.read(arguments)
         if not isinstance(self.where, Mapping) or not all(
             "=" in setting and isinstance(others, Mapping) for setting, others in self.where.items()
         ):
@@ -52,15 +49,11 @@ class GridSweeper(BasicSweeper):
                 "hydra.sweeper.where must map choices to their settings, as in "
                 f"{{optimizer=adam: {{optimizer.lr: 0.1}}}}; got {self.where!r}"
             )
-        typed = parser.parse_overrides([*self._parse_config(), *arguments])
-        for override in filter(Override.is_sweep_override, typed):
-            if fault := fault_of(override):
-                raise ConfigError(f"{override.input_line}: {fault}")
-            if override.key_or_group == "experiment":
-                raise ConfigError(f"{override.input_line}: each has a grid of its own; name one")
-        (grid,) = self.split_arguments(typed, None)
+        plan.refuse_unlistable(typed, self.limit)
+        (grid,) = BasicSweeper.split_arguments(typed, None)
         grid = [[*settings, *self.settings_where(settings)] for settings in grid]
-        status = execute.run_grid(grid, Composer(loader, self.config), self.launcher, self.config)
+        compose = Composer(self.context.config_loader, self.config)
+        status = execute.run_grid(grid, compose, self.launcher, self.config)
         if status:
             raise SystemExit(status)
 
@@ -78,17 +71,6 @@ class GridSweeper(BasicSweeper):
         ]
 
 
-def fault_of(override: Override) -> str:
-    """Return why the values of an override cannot be swept, "" if they can."""
-    if not override.is_discrete_sweep():
-        return "an interval cannot be listed; name the values, as in choice(0.1, 0.01)"
-    try:
-        return "" if any(True for _ in override.sweep_string_iterator()) else "no value fits"
-    except ValueError as error:  # range(1, 2, 0)
-        return str(error)
-
-
-for name in ("grid", "basic"):  # Hydra's own `basic` reports no failures
-    ConfigStore.instance().store(
-        group="hydra/sweeper", name=name, node=GridConfig, provider="initlab"
-    )
+ConfigStore.instance().store(
+    group="hydra/sweeper", name="grid", node=GridConfig, provider="initlab"
+)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Iterable
 
 
@@ -26,6 +27,11 @@ def one_line(error: BaseException) -> str:
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message."""
     return str(error).partition("\n")[0]
+
+
+def shorten(text: str) -> str:
+    """Return a text in which words that would fill lines are cut, with their lengths."""
+    return re.sub(r"\S{300,}", lambda word: f"{word[0][:100]}… ({len(word[0])} characters)", text)
 
 
 def is_finite(value: float) -> bool:
@@ -50,8 +56,14 @@ def positive_or_auto(name: str, value: float | str) -> None:
         raise ValueError(f"{name} must be auto or a number greater than 0; got {value!r}")
 
 
-def at_least(name: str, value: float, low: float) -> None:
-    """Refuse anything but a finite number of at least `low`."""
+LARGEST = 2**63 - 1  # the largest integer that a database can hold
+LARGEST_SIZE = 100_000_000  # of an axis: NumPy can count what an array of two such axes holds
+
+
+def at_least(name: str, value: float, low: float, high: int = LARGEST) -> None:
+    """Refuse anything but a finite number of at least `low`, and integers above `high`."""
+    if isinstance(value, int) and value > high:
+        raise ValueError(f"{name} must be at most {high}; got {value}")
     if not (is_finite(value) and value >= low):
         raise ValueError(f"{name} must be at least {low}; got {value}")
 

@@ -1,14 +1,16 @@
 """The config: its schema, the objects built from it, and readable errors.
 
-schema     every key, its type and its default
-build      from the composed config to the objects that run
-composed   what Hydra's own node says about a run
-stored     a config read back from a store, which is not trusted
-explain    errors of Hydra and OmegaConf in words that a user can act on
-help_page  the lists of options for the help page
+schema        every key, its type and its default
+build         from the composed config to the objects that run
+composed      what Hydra's own node says about a run
+command_line  what was typed, refused where Hydra would not say why
+stored        a config read back from a store, which is not trusted
+explain       errors of Hydra and OmegaConf in words that a user can act on
+help_page     the lists of options for the help page
 """
 
 from initlab.config.build import build, register
+from initlab.config.command_line import read_overrides, refuse_invalid
 from initlab.config.composed import (
     as_typed,
     as_yaml,
@@ -55,6 +57,8 @@ __all__ = [
     "options",
     "output_folder",
     "plain_values",
+    "read_overrides",
+    "refuse_invalid",
     "register",
     "restore",
     "run_name",

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from initlab.config.explain import class_line, unknown_key
 from initlab.config.help_page import list_experiments, list_options
-from initlab.config.schema import GROUPS, PROJECT, SCHEMAS, Config, ConfigError, options
+from initlab.config.schema import GROUPS, PROJECT, SCHEMAS, Config, ConfigError, nothing_chosen
 
 
 def register() -> None:
@@ -36,11 +36,14 @@ def build(config: DictConfig) -> Config:
             "the config has no schema: its defaults must begin with `- schema`, as in "
             "conf/config.yaml"
         )
-    refuse_unknown_keys(config)
+    for name in GROUPS:
+        if OmegaConf.is_missing(config, name):
+            raise ConfigError(nothing_chosen(name))
+    check_keys(config)
     built: dict[str, Any] = {}
     for name in (each.name for each in fields(Config) if each.init):
-        if OmegaConf.is_missing(config, name):
-            raise ConfigError(f"{name}: nothing is chosen. Choices: {', '.join(options(name))}")
+        if name not in config:
+            raise ConfigError(f"{name} must not be deleted")
         value = config[name]
         if name in GROUPS and OmegaConf.get_type(value) not in SCHEMAS[name].values():
             raise ConfigError(f"{name}: the option names no class.{class_line(name)}")
@@ -54,8 +57,12 @@ def build(config: DictConfig) -> Config:
         raise ConfigError(str(error)) from error
 
 
-def refuse_unknown_keys(config: DictConfig, path: str = "") -> None:
-    """Raise `ConfigError` for a key that is not in the schema, and for a mapping in a list."""
+def check_keys(config: DictConfig, path: str = "") -> None:
+    """Put values in the place of interpolations, and raise `ConfigError` for what has no place.
+
+    That is a key which is not in the schema, a key or an item without a value, and a mapping in a
+    list. A value that does not fit its key raises OmegaConf's own error.
+    """
     schema = OmegaConf.get_type(config)
     if schema is None or schema is dict:
         return
@@ -65,10 +72,23 @@ def refuse_unknown_keys(config: DictConfig, path: str = "") -> None:
             continue
         if key not in known:
             raise ConfigError(unknown_key(f"{path}{key}", known))
-        child = None if OmegaConf.is_missing(config, key) else config[key]
+        refuse_missing(config, key, f"{path}{key}")
+        if OmegaConf.is_interpolation(config, key):
+            value = config[key]  # of any type: OmegaConf checks that of lists only if it is set
+            config[key] = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+        child = config[key]
         if isinstance(child, DictConfig):
-            refuse_unknown_keys(child, f"{path}{key}.")
+            check_keys(child, f"{path}{key}.")
         if isinstance(child, ListConfig):
-            for index, item in enumerate(child):
-                if OmegaConf.is_config(item):
-                    raise ConfigError(f"{path}{key}[{index}] must be a plain value; got {item}")
+            for index in range(len(child)):
+                refuse_missing(child, index, f"{path}{key}[{index}]")
+                if OmegaConf.is_config(child[index]):
+                    raise ConfigError(
+                        f"{path}{key}[{index}] must be a plain value; got {child[index]}"
+                    )
+
+
+def refuse_missing(config: DictConfig | ListConfig, key: str | int, path: str) -> None:
+    """Raise `ConfigError` if a key or an item has no value."""
+    if OmegaConf.is_missing(config, key):
+        raise ConfigError(f"{path} must have a value; got '???'")

@@ -8,7 +8,8 @@ from typing import Any
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from initlab.config.schema import GROUPS
+from initlab.checks import no_such_option
+from initlab.config.schema import GROUPS, ConfigError, nothing_chosen, options
 
 
 def plain_values(composed: DictConfig) -> dict[str, Any]:
@@ -21,7 +22,17 @@ def plain_values(composed: DictConfig) -> dict[str, Any]:
 
 
 def chosen_options(hydra: Any) -> dict[str, str]:
-    """Return the option chosen in each group; `hydra` is Hydra's own node."""
+    """Return the option chosen in each group; `hydra` is Hydra's own node.
+
+    Raises `ConfigError` if one is deleted, and for a path to a file, such as ../init/he or he.yaml,
+    which Hydra takes for an option.
+    """
+    for group in GROUPS:
+        if group not in hydra.runtime.choices:
+            raise ConfigError(nothing_chosen(group))
+    for group, option in hydra.runtime.choices.items():
+        if option and ("/" in str(option) or str(option).endswith((".yaml", ".yml"))):
+            raise ConfigError(no_such_option(group, option, options(group)))
     return {group: str(hydra.runtime.choices[group]) for group in GROUPS}
 
 

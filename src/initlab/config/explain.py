@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable
 
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import (
     BooleanNode,
@@ -15,7 +17,12 @@ from omegaconf import (
     StringNode,
     UnionNode,
 )
-from omegaconf.errors import ConfigKeyError, OmegaConfBaseException, ValidationError
+from omegaconf.errors import (
+    ConfigKeyError,
+    InterpolationResolutionError,
+    OmegaConfBaseException,
+    ValidationError,
+)
 
 from initlab.checks import UserError, choices, first_line, no_such_option
 from initlab.config.schema import GROUPS, SCHEMAS
@@ -33,7 +40,7 @@ def explain(error: Exception) -> str:
         group, _, option = (error.missing_cfg_file or "").rpartition("/")
         return no_such_option(group, option, error.options)
     if isinstance(error, OverrideParseException):
-        return f"cannot read {error.override!r}: settings have the form key=value"
+        return unreadable(error)
     if isinstance(cause, (ConfigKeyError, AttributeError)) and isinstance(
         cause, OmegaConfBaseException
     ):
@@ -48,14 +55,45 @@ def explain(error: Exception) -> str:
     if isinstance(cause, ValidationError) and cause.full_key:
         return wrong_type(cause)
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
+        if isinstance(cause, InterpolationResolutionError):
+            return f"{cause.full_key}: its interpolation fails: {resolver_words(cause)}"
         return f"{cause.full_key}: {first_line(cause)}"
     return first_line(error) if error is cause else f"{first_line(error)}: {first_line(cause)}"
+
+
+def resolver_words(error: InterpolationResolutionError) -> str:
+    """Return why an interpolation failed, without the type of the error and the quotes of it."""
+    text = re.sub(r"^\w+ raised while resolving interpolation: ", "", first_line(error))
+    whole = re.fullmatch('"(.*)"', text)
+    return whole[1] if whole else text
+
+
+def unreadable(error: OverrideParseException) -> str:
+    """Return why Hydra's grammar cannot read a setting, and how its value is quoted."""
+    text = error.override
+    key, equals, value = text.partition("=")
+    if error.__cause__:  # what a function says, as in int(abc)
+        return f"{text}: {first_line(error.__cause__)}"
+    if not equals:
+        return f"cannot read {text!r}: settings have the form key=value"
+    if not re.fullmatch(r"[+~]*[\w$-]+([./@:][\w$-]+)*", key, re.ASCII):
+        return f"cannot read {text!r}: {key!r} cannot be a key"
+    return (
+        f"cannot read {text!r}: brackets and quotes must come in pairs, and a text with special "
+        f"characters needs quotes, around which the shell needs its own:\n"
+        f"  {shlex.quote(quoted(key, value))}"
+    )
+
+
+def quoted(key: str, value: str) -> str:
+    """Return a setting whose value is a text, in the grammar of Hydra."""
+    return f"{key}={QuotedString(value, Quote.single).with_quotes()}"
 
 
 def unknown_key(key: str, siblings: Iterable[str]) -> str:
     """Return that a dotted key does not exist, and which keys do."""
     group, _, name = key.rpartition(".")
-    known = [sibling for sibling in siblings if sibling != "hydra"]
+    known = [each for each in siblings if each != "hydra" and not each.startswith("_")]
     what = f"{group} has no key {name!r}" if group else f"there is no key or group {name!r}"
     if name.startswith("_"):  # such as _target_, which makes Hydra call any function
         return f"{key}: {what}: a config is data and cannot name code.{class_line(group)}"

@@ -66,6 +66,11 @@ class Tracking:
     def __post_init__(self) -> None:
         if not self.experiment.strip():
             raise ValueError("experiment must not be empty")
+        if len(self.experiment) > 500 or not self.experiment.isprintable():
+            raise ValueError(
+                f"experiment must have at most 500 characters, all printable; "
+                f"got {self.experiment!r}"
+            )
 
 
 @dataclass
@@ -148,6 +153,11 @@ def load_option(group: str, option: str) -> Any:
 def options(group: str) -> list[str]:
     """Return the options of a config group, which are the names of its files."""
     return sorted(file.stem for file in (PROJECT / "conf" / group).glob("*.yaml"))
+
+
+def nothing_chosen(group: str) -> str:
+    """Return the message for a group of which no option is chosen."""
+    return f"{group}: nothing is chosen. Choices: {', '.join(options(group))}"
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -17,7 +17,15 @@ from omegaconf.errors import OmegaConfBaseException
 from initlab.checks import choices, first_line, no_such_option
 from initlab.config.build import build
 from initlab.config.explain import explain
-from initlab.config.schema import GROUPS, PROJECT, Config, ConfigError, essential, options
+from initlab.config.schema import (
+    GROUPS,
+    PROJECT,
+    Config,
+    ConfigError,
+    essential,
+    nothing_chosen,
+    options,
+)
 
 
 def restore(chosen: Mapping[str, str], text: str) -> tuple[Config, dict[str, Any]]:
@@ -46,7 +54,7 @@ def restore(chosen: Mapping[str, str], text: str) -> tuple[Config, dict[str, Any
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explain(error)) from error
     for group in sorted(unused - config.model.unused):
-        raise ConfigError(f"{group}: nothing is chosen. Choices: {', '.join(options(group))}")
+        raise ConfigError(nothing_chosen(group))
     plain = OmegaConf.to_container(composed, resolve=True)
     assert isinstance(plain, dict)
     return config, {str(key): value for key, value in plain.items()}

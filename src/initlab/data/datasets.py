@@ -139,6 +139,8 @@ class IdxFiles(Dataset):
 
     def load(self, rng: np.random.Generator) -> Data:
         root = self.folder().resolve()
+        if self.root is not None and not root.is_dir():
+            raise DataError(f"data.root={self.root}: there is no such folder")
         try:
             idx.fetch(root, self.mirrors, self.sha256, self.timeout)
         except idx.IdxError as error:
@@ -182,9 +184,8 @@ class Gaussian(Dataset):
     classes: int = 10
 
     def __post_init__(self) -> None:
-        checks.at_least("samples", self.samples, 1)
-        checks.at_least("features", self.features, 1)
-        checks.at_least("classes", self.classes, 1)
+        for name in ("samples", "features", "classes"):
+            checks.at_least(name, getattr(self, name), 1, checks.LARGEST_SIZE)
 
     def load(self, rng: np.random.Generator) -> Data:
         x = rng.standard_normal((self.samples, self.features))

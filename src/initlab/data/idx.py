@@ -106,10 +106,17 @@ def fetch(root: Path, mirrors: Sequence[str], sha256: Mapping[str, str], timeout
     A file gets its name only when it is whole and checked. Raises IdxError when no mirror is left.
     """
     mirrors = list(mirrors)
-    for file in FILES:
-        if not os.path.exists(root / file):
-            mirror = _first_that_works(root / file, mirrors, sha256.get(file), timeout)
-            mirrors.sort(key=lambda other: other != mirror)
+    made = [folder for folder in (root, *root.parents) if not folder.exists()]
+    try:
+        for file in FILES:
+            if not os.path.exists(root / file):
+                mirror = _first_that_works(root / file, mirrors, sha256.get(file), timeout)
+                mirrors.sort(key=lambda other: other != mirror)
+    except IdxError:
+        with suppress(OSError):  # as they hold a file
+            for folder in made:
+                folder.rmdir()
+        raise
 
 
 def _first_that_works(

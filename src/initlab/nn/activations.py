@@ -291,6 +291,7 @@ class Softplus(Activation):
 
     def __post_init__(self) -> None:
         checks.positive("beta", self.beta)
+        checks.within("beta", self.beta, 1e-30, 1e30)  # or 1 / β would be infinite in float32
 
     @np.errstate(over="ignore")  # exp(-β|z|) is zero where β|z| is infinite
     def value(self, z: Array, out: Array) -> Array:

@@ -119,6 +119,8 @@ class MLP(NetworkModel):
                 f"hidden must be a list of one or more sizes of at least 1, "
                 f"such as [200, 200]; got {list(self.hidden)}"
             )
+        for size in self.hidden:
+            checks.at_least("hidden", size, 1, checks.LARGEST_SIZE)
 
     def layers(
         self,
@@ -161,8 +163,8 @@ class ResidualMLP(NetworkModel):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checks.at_least("width", self.width, 1)
-        checks.at_least("blocks", self.blocks, 1)
+        checks.at_least("width", self.width, 1, checks.LARGEST_SIZE)
+        checks.at_least("blocks", self.blocks, 1, 10_000)
         checks.finite("residual_scale", self.residual_scale)
 
     @property

@@ -55,8 +55,8 @@ class Training:
 
     def __post_init__(self) -> None:
         checks.at_least("steps", self.steps, 0)
-        for name in ("batch_size", "threads"):
-            checks.at_least(name, getattr(self, name), 1)
+        checks.at_least("batch_size", self.batch_size, 1)
+        checks.at_least("threads", self.threads, 1, 1024)
         if self.eval_every is not None:
             checks.at_least("eval_every", self.eval_every, 1)
         checks.at_least("probe_size", self.probe_size, 2)  # one example does not vary

@@ -56,7 +56,7 @@ def run_search(
     """
     gc.freeze()  # or each garbage collection would go through all that was imported
     refuse_invalid(typed, launcher)
-    space = Space(overrides)
+    space = Space(overrides, typed["limit"])
     corners = space.checked(compose)
     config = common_config(corners)
     folder = Path(multirun.hydra.sweep.dir)

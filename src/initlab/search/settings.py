@@ -34,6 +34,11 @@ def refuse_invalid(typed: Mapping[str, Any], launcher: Any) -> None:
     try:
         checks.one_of("sampler", typed["sampler"], SAMPLERS)
         checks.one_of("pruner", typed["pruner"], PRUNERS)
+        if typed["trials"] > typed["limit"]:
+            raise ValueError(
+                f"trials must be at most {typed['limit']}, which is hydra.sweeper.limit; "
+                f"got {typed['trials']}"
+            )
         checks.at_least("trials", typed["trials"], 1)
         for name in ("seed", "startup_trials", "warmup_steps"):
             checks.at_least(name, typed[name], 0)
@@ -63,7 +68,7 @@ def complete(
     config = corners[0].config
     if config.sweep.existing == "error":
         raise ConfigError("sweep.existing must be one of skip, rerun in a search; got 'error'")
-    settings = {name: value for name, value in typed.items() if name != "params"}
+    settings = {name: value for name, value in typed.items() if name != "limit"}
     if settings["sampler"] == "grid":
         settings["trials"] = len(space.combinations)
     settings["metric"] = settings["metric"] or (recorded_metrics(config) or ["none"])[0]

@@ -13,7 +13,7 @@ from initlab.checks import is_finite
 from initlab.config import ConfigError
 from initlab.report.comparison import ordered
 from initlab.report.formatting import format_value
-from initlab.sweep.plan import Compose, TrialPlan, check
+from initlab.sweep.plan import Compose, TrialPlan, check, count_values, refuse_large
 
 
 @dataclass(frozen=True)
@@ -117,11 +117,16 @@ class Space:
     """All dimensions, and what is fixed beside them.
 
     fixed  overrides, as typed
+    limit  how many values a key may have, and how many combinations a grid
     """
 
-    def __init__(self, overrides: Sequence[Override]) -> None:
+    def __init__(self, overrides: Sequence[Override], limit: int) -> None:
         last = {override.key_or_group: override for override in overrides}
         swept = {key: each for key, each in last.items() if each.is_sweep_override()}
+        for key, each in swept.items():
+            if each.is_discrete_sweep():
+                refuse_large({key: count_values(each)}, limit)
+        self.limit = limit
         self.dimensions = [Dimension.of(swept[key]) for key in ordered(swept)]
         self.fixed = [str(each.input_line) for key, each in last.items() if key not in swept]
         if not self.dimensions:
@@ -132,13 +137,14 @@ class Space:
 
     @property
     def combinations(self) -> list[dict[str, Any]]:
-        """All points of a grid; raises `ConfigError` if they cannot be listed."""
+        """All points of a grid; raises `ConfigError` if they cannot be listed, or are too many."""
         for each in self.dimensions:
             if not each.choices:
                 raise ConfigError(
                     f"{each.key}: hydra.sweeper.sampler=grid needs values that can be listed, as "
                     f"in choice(0.1,0.01) or range(1,10); got {each.description}"
                 )
+        refuse_large({each.key: len(each.choices) for each in self.dimensions}, self.limit)
         values = [[self.value(each, text) for text in each.choices] for each in self.dimensions]
         keys = [each.key for each in self.dimensions]
         return [dict(zip(keys, point)) for point in itertools.product(*values)]

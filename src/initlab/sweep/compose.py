@@ -26,6 +26,10 @@ class Composer:
         self.loader = loader
         self.multirun = multirun
         self.typed = typed_overrides(multirun.hydra.overrides.hydra)
+        # All places where options may be, those of hydra.searchpath included.
+        _, self.repository = loader._parse_overrides_and_create_caching_repo(
+            multirun.hydra.job.config_name, self.typed
+        )
         self.parser = OverridesParser.create()
         self.composed: dict[tuple[str, ...], bytes] = {}  # pickles, which are faster than copies
 
@@ -56,4 +60,4 @@ class Composer:
         key = override.key_or_group
         if override.is_hydra_override():
             return key == "hydra.job.name"
-        return override.package is None and not self.loader.repository.group_exists(key)
+        return override.package is None and not self.repository.group_exists(key)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.core.override_parser.types import Override, Quote, QuotedString, RangeSweep
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -69,6 +71,53 @@ class TrialPlan:
         """Whether its numbers exist already, or another trial will make them."""
         done = self.state in (State.CACHED, State.DUPLICATE)
         return done and self.config.sweep.existing != "rerun"
+
+
+def refuse_unlistable(overrides: Sequence[Override], limit: int) -> None:
+    """Raise `ConfigError` for a grid whose values cannot be listed, or that is too large."""
+    sizes: dict[str, int] = {}
+    for override in overrides:
+        swept = override.is_sweep_override()
+        if swept and not override.is_discrete_sweep():
+            raise ConfigError(
+                f"{override.input_line}: an interval cannot be listed; name the values, as in "
+                "choice(0.1, 0.01)"
+            )
+        if swept and override.key_or_group == "experiment":
+            raise ConfigError(f"{override.input_line}: each has a grid of its own; name one")
+        sizes[override.get_key_element()] = count_values(override) if swept else 1
+    refuse_large(sizes, limit)
+
+
+def refuse_large(sizes: Mapping[str, int], limit: int) -> None:
+    """Raise `ConfigError` if there are too many combinations of so many values of each key."""
+    count = math.prod(sizes.values())
+    if count > limit:
+        parts = " x ".join(f"{size:,} of {key}" for key, size in sizes.items() if size > 1)
+        raise ConfigError(
+            f"hydra.sweeper.limit must be at least the number of trials, {count:,} ({parts}); "
+            f"got {limit:,}"
+        )
+
+
+def count_values(override: Override) -> int:
+    """Return how many values a sweep has, without listing a range; `ConfigError` if it has none."""
+    value = override.value()
+    try:
+        if isinstance(value, RangeSweep):
+            assert value.start is not None
+            assert value.stop is not None
+            start, stop, step = map(Decimal, (value.start, value.stop, value.step))
+            if not step:
+                raise ValueError("the step of a range must not be zero")
+            count = max(0, math.ceil((stop - start) / step))
+        else:
+            count = sum(1 for _ in override.sweep_string_iterator())
+        if not count:
+            raise ValueError("no value fits")
+    except ValueError as error:
+        raise ConfigError(f"{override.input_line}: {error}") from error
+    return count
 
 
 def name_trials(grid: Sequence[Sequence[str]]) -> list[tuple[str, list[str]]]:

@@ -1,0 +1,60 @@
+"""What our two sweepers share: their launcher, and the settings they read."""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Mapping
+from typing import Any
+
+from hydra.core.override_parser.types import Override
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+
+
+class CheckedSweeper(Sweeper, ABC):
+    """A sweeper that checks every trial before the first one starts.
+
+    params  keys and what they are swept over, as if it had been typed before the arguments
+    """
+
+    params: Any
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Keep what Hydra passes, and create the launcher.
+
+        Hydra's own `basic` runs one trial after another in this process. So does ours with one
+        process, and reports each as it ends.
+        """
+        from hydra.core.plugins import Plugins
+
+        from hydra_plugins.initlab_launcher import CoresLauncher
+
+        self.context = hydra_context
+        self.config: DictConfig = config
+        if OmegaConf.select(config, "hydra.launcher._target_") == BASIC_LAUNCHER:
+            self.launcher: Launcher = CoresLauncher(1)
+            self.launcher.setup(
+                hydra_context=hydra_context, task_function=task_function, config=config
+            )
+        else:
+            self.launcher = Plugins.instance().instantiate_launcher(
+                hydra_context=hydra_context, task_function=task_function, config=config
+            )
+
+    def read(self, arguments: list[str]) -> list[Override]:
+        """Return the settings of `params` and those that were typed; raises `ConfigError`."""
+        from initlab.config import ConfigError, as_typed, read_overrides
+
+        params = self.params
+        if OmegaConf.is_config(params):
+            params = OmegaConf.to_container(params)
+        if not isinstance(params, Mapping):
+            raise ConfigError(f"hydra.sweeper.params must map keys to values; got {params!r}")
+        given = [f"{key}={as_typed(value)}" for key, value in params.items()]
+        return read_overrides([*given, *arguments], self.context.config_loader)
