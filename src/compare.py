@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from initlab import console
 from initlab.checks import UserError
@@ -30,14 +30,6 @@ EXAMPLES = """examples:
 """
 
 
-class Parser(argparse.ArgumentParser):
-    """Reads the command line, and reports mistakes like the rest of the project."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise a `UserError`."""
-        raise UserError(f"{message}\nSee python src/compare.py --help")
-
-
 @dataclass(frozen=True)
 class Selection:
     """The runs to compare.
@@ -54,9 +46,9 @@ class Selection:
     experiment: str = ""
 
 
-def parser() -> Parser:
+def parser() -> console.Parser:
     """Return the parser of the command line."""
-    made = Parser(
+    made = console.Parser(
         prog="compare.py",
         description=__doc__,
         epilog=EXAMPLES,
@@ -138,6 +130,7 @@ def write_report(comparison: Comparison, folder: Path, selection: Selection) -> 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
+    console.endure()
     try:
         compare(parser().parse_args(arguments))
     except UserError as error:

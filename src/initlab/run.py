@@ -224,15 +224,18 @@ class Result:
 def attempt(spec: RunSpec, open_pruner: OpenPruner | None = None) -> Result:
     """Run one trial of a sweep; a failure is a result.
 
-    What it prints goes to output.txt in its folder, the traceback of a failure to traceback.txt.
+    What it prints goes to output.txt in its folder, the traceback of a failure to traceback.txt,
+    as far as they can be written.
     """
-    spec.folder.mkdir(parents=True, exist_ok=True)
-    with (spec.folder / "output.txt").open("w") as file:
+    with contextlib.suppress(OSError):
+        spec.folder.mkdir(parents=True, exist_ok=True)
+    with console.open_enduring(spec.folder / "output.txt") as file:
         try:
             with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
                 return train(spec, open_pruner)
         except Exception as error:
-            (spec.folder / "traceback.txt").write_text("".join(traceback.format_exception(error)))
+            with console.open_enduring(spec.folder / "traceback.txt") as trace:
+                trace.writelines(traceback.format_exception(error))
             return Result(Outcome.FAILED, reason=one_line(error))
 
 
@@ -343,4 +346,4 @@ def leave(record: Record, spec: RunSpec, initial: Parameters, final: Parameters)
     """Write all that a store would hold into the run's folder."""
     record.save(spec.folder, initial, final)
     record.save_metrics(spec.folder / "metrics.csv")
-    (spec.folder / "config.yaml").write_text(spec.yaml)
+    (spec.folder / "config.yaml").write_text(spec.yaml, encoding="utf-8")
