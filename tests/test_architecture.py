@@ -31,7 +31,7 @@ PARTS = {
     "initlab.reproduction": "mlflow",
     "initlab.report": "numpy matplotlib PIL rich jinja2",
     "initlab.sweep": "hydra omegaconf rich joblib cloudpickle mlflow sqlalchemy",
-    "initlab.search": "hydra omegaconf numpy optuna",
+    "initlab.search": "hydra omegaconf numpy optuna sqlalchemy",
     "hydra_plugins": "hydra omegaconf",
     "train": "hydra omegaconf",
     "compare": "mlflow",
