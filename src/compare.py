@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 from initlab import console
 from initlab.checks import UserError
 from initlab.config import PROJECT, Tracking
+from initlab.folders import unwritable
 from initlab.report.claims import findings
 from initlab.report.comparison import Comparison
 from initlab.report.terminal import print_findings, print_results
@@ -123,8 +123,7 @@ def write_report(comparison: Comparison, folder: Path, selection: Selection) -> 
         folder.mkdir(parents=True, exist_ok=True)
         files = page.write(comparison, folder, selection.title, selection.ids)
     except OSError as error:
-        reason = re.sub(r"^\[Errno \d+\] ", "", str(error))
-        raise UserError(f"--output {folder}: cannot be written: {reason}") from error
+        raise unwritable(f"--output {folder}", error) from error
     console.print_report(next((file for file in files if file.suffix == ".html"), folder))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -22,6 +23,8 @@ from initlab import console
 from initlab.checks import UserError
 from initlab.config import PROJECT, ConfigError, explain, register
 from initlab.run import Result, RunSpec, attempt, train
+
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 
 def terminate(number: int, frame: FrameType | None) -> NoReturn:
@@ -57,6 +60,9 @@ def report(error: Exception) -> int:
         return 2
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         console.error(explain(error))
+        return 2
+    if isinstance(error, OSError) and error.errno in DISK:
+        console.error(f"{error.strerror}: {error.filename or 'a file could not be written'}")
         return 2
     if isinstance(error, MemoryError):
         console.error(f"not enough memory: {error}")

@@ -21,6 +21,7 @@ PARTS = {
     "initlab": "",
     "initlab.checks": "",
     "initlab.process": "psutil",
+    "initlab.folders": "hydra",
     "initlab.data": "numpy platformdirs pooch sklearn",
     "initlab.nn": "numpy scipy",
     "initlab.config": "hydra omegaconf yaml",
