@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from initlab import console
 from initlab.checks import UserError
 from initlab.config import PROJECT, Tracking
+from initlab.folders import unwritable
 from initlab.report.claims import findings
 from initlab.report.comparison import Comparison
 from initlab.report.terminal import print_findings, print_results
@@ -28,14 +28,6 @@ EXAMPLES = """examples:
   python src/compare.py <id of a run> <id of a run>
   python src/compare.py --filter 'params.init="he" and metrics.`test/loss` < 1'
 """
-
-
-class Parser(argparse.ArgumentParser):
-    """Reads the command line, and reports mistakes like the rest of the project."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise a `UserError`."""
-        raise UserError(f"{message}\nSee python src/compare.py --help")
 
 
 @dataclass(frozen=True)
@@ -54,9 +46,9 @@ class Selection:
     experiment: str = ""
 
 
-def parser() -> Parser:
+def parser() -> console.Parser:
     """Return the parser of the command line."""
-    made = Parser(
+    made = console.Parser(
         prog="compare.py",
         description=__doc__,
         epilog=EXAMPLES,
@@ -131,13 +123,13 @@ def write_report(comparison: Comparison, folder: Path, selection: Selection) -> 
         folder.mkdir(parents=True, exist_ok=True)
         files = page.write(comparison, folder, selection.title, selection.ids)
     except OSError as error:
-        reason = re.sub(r"^\[Errno \d+\] ", "", str(error))
-        raise UserError(f"--output {folder}: cannot be written: {reason}") from error
+        raise unwritable(f"--output {folder}", error) from error
     console.print_report(next((file for file in files if file.suffix == ".html"), folder))
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
+    console.endure()
     try:
         compare(parser().parse_args(arguments))
     except UserError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
@@ -29,9 +28,9 @@ UNFINISHED: dict[str, str] = {
 }
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> console.Parser:
     """Return the parser of the command line."""
-    result = argparse.ArgumentParser(
+    result = console.Parser(
         prog="reproduce.py",
         description=f"{__doc__} Nothing is written to the store.",
         epilog="Exit status: 0 if all numbers are identical, 1 if not, 2 if there was an error.",
@@ -51,9 +50,10 @@ def reproduce(run_id: str, uri: str | None = None) -> bool:
     """
     from initlab.reproduction import (
         compare_numbers,
-        contradictions,
         fetch,
+        require_consistent,
         require_same_data,
+        unrecorded_settings,
         version_changes,
     )
 
@@ -66,10 +66,11 @@ def reproduce(run_id: str, uri: str | None = None) -> bool:
     changed = version_changes(recorded.tags, provenance.tags(PROJECT))
     with threadpool_limits(config.train.threads, user_api="blas"):
         spec = RunSpec.restored(recorded.name, config, recorded.choices, values)
+        require_consistent(recorded.params, spec)
         require_same_data(recorded.tags, spec.data)
         prepared = prepare(config, spec.data)
         console.print_heading(f"run {run_id}: {recorded.name}")
-        print_lines([*changed, *contradictions(recorded.params, spec)])
+        print_lines([*changed, *unrecorded_settings(recorded.params, spec)])
         steps = console.watch(prepared.steps, config.train.steps)
         result = compare_numbers(recorded.numbers, steps)
     print_lines([str(result), *not_compared(recorded, result, config.train.steps)])
@@ -100,9 +101,10 @@ def print_lines(lines: Iterable[str]) -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
-    parsed = parser().parse_args(arguments)
+    console.endure()
     register()
     try:
+        parsed = parser().parse_args(arguments)
         return 0 if reproduce(parsed.run_id, parsed.uri) else 1
     except UserError as error:
         console.error(str(error))

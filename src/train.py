@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -23,6 +24,8 @@ from initlab.checks import UserError, one_line, shorten
 from initlab.config import PROJECT, ConfigError, explain, refuse_invalid, register
 from initlab.process import listened_signals
 from initlab.run import Result, RunSpec, attempt, train
+
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 
 def terminate(number: int, frame: FrameType | None) -> NoReturn:
@@ -59,6 +62,9 @@ def report(error: Exception) -> int:
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         console.error(shorten(explain(error)))
         return 2
+    if isinstance(error, OSError) and error.errno in DISK:
+        console.error(f"{error.strerror}: {error.filename or 'a file could not be written'}")
+        return 2
     if isinstance(error, MemoryError):
         console.error(f"not enough memory: {error}")
         return 2
@@ -79,6 +85,7 @@ def report(error: Exception) -> int:
 
 def run() -> int:
     """Run `main` and return the exit status."""
+    console.endure()
     for number in listened_signals():
         if number != signal.SIGINT:  # which Python raises as KeyboardInterrupt
             signal.signal(number, terminate)

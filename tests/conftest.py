@@ -85,10 +85,10 @@ class Lab:
         assert self.found("") == []
         assert not self.outputs.exists()
 
-    def start(self, *arguments, **options):
-        """Start the same in a process of its own."""
+    def start(self, *arguments, script=TRAIN, **options):
+        """Start the same, or another script, in a process of its own."""
         warm = self.request.getfixturevalue("warm")
-        command = warm.start(TRAIN, *self.line(arguments), **options)
+        command = warm.start(script, *self.line(arguments), **options)
         self.commands.append(command)
         return command
 

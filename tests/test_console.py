@@ -1,9 +1,12 @@
 """What a person reads: a bar on a terminal, plain lines elsewhere, a summary within 80 columns."""
 
 import io
+import os
 import re
+from pathlib import Path
 
 import pytest
+from conftest import TRAIN
 from rich.console import Console
 
 from initlab import console
@@ -116,3 +119,67 @@ def test_colors_are_off_where_no_color_is_set(monkeypatch):
     console.error("[not markup] is wrong")
     assert "\x1b[3" not in file.getvalue()
     assert "[not markup] is wrong" in file.getvalue()
+
+
+def test_a_name_is_printed_as_it_is_and_no_markup_of_it_obeyed(screen, monkeypatch):
+    file = io.StringIO()
+    monkeypatch.setattr(console, "err", console.make_console(file=file, width=80))
+    console.err.print("[red]one[/nonsense] :smile:")
+    console.error("two [bold]\n\x1b]0;three\x07")
+    assert file.getvalue() == "[red]one[/nonsense] :smile:\nerror: two [bold]\n�]0;three�\n"
+
+
+def test_what_cannot_be_written_is_lost_and_told_once(monkeypatch, tmp_path):
+    told = io.StringIO()
+    monkeypatch.setattr(console, "err", console.make_console(file=told, width=80))
+    reader, writer = os.pipe()
+    with console.StandardOutput(writer, "w").text(encoding="ascii") as stream:
+        stream.write("0.5 ± 0.1\n")
+        stream.flush()
+        assert os.read(reader, 100) == b"0.5 ? 0.1\n"
+        os.close(reader)
+        for _ in range(3):
+            stream.write("more\n")
+            stream.flush()
+    assert told.getvalue() == "standard output: Broken pipe; the rest of it is lost\n"
+
+
+def test_a_file_that_cannot_be_opened_takes_any_text(tmp_path):
+    (tmp_path / "file").touch()
+    with console.open_enduring(tmp_path / "file" / "output.txt") as file:
+        file.write("lost")
+    with console.open_enduring(tmp_path / "file") as file:
+        file.write("0.5 ± 0.1 \ud800")
+    assert (tmp_path / "file").read_text("utf-8") == "0.5 ± 0.1 ?"
+
+
+# What is done to standard output and error before a command starts.
+SURROUNDINGS = {
+    "a full disk": "os.dup2(os.open('/dev/full', os.O_WRONLY), 1)",
+    "no reader": "reader, writer = os.pipe(); os.close(reader); os.dup2(writer, 1)",
+    "closed": "os.close(1); sys.stdout = sys.__stdout__ = None",
+    "both closed": "os.close(1); os.close(2); sys.__stdout__ = sys.__stderr__ = None; "
+    "sys.stdout = sys.stderr = None",
+    "both full": "os.dup2(os.dup2(os.open('/dev/full', os.O_WRONLY), 1), 2)",
+    "ascii": "sys.stdout = sys.__stdout__ = open(1, 'w', encoding='ascii', closefd=False)",
+}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("surroundings", SURROUNDINGS)
+def test_a_run_goes_on_whatever_becomes_of_what_it_prints(lab, surroundings):
+    script = lab.folder / "command.py"
+    script.write_text(
+        f"import os, runpy, sys\n{SURROUNDINGS[surroundings]}\n"
+        f"runpy.run_path({TRAIN!r}, run_name='__main__')\n"
+    )
+    several = ["-m", "seed=1,2"] if surroundings == "ascii" else []  # which print a mean ± std
+    typed = [*several, "train.steps=5", "tracking.pictures=false"]
+    command = lab.start(*typed, script=str(script))
+    out, err = command.communicate(timeout=60)
+    assert command.returncode == 0, err
+    assert {run.info.status for run in lab.runs()} == {"FINISHED"}
+    lost = {"a full disk": "No space left on device", "no reader": "Broken pipe"}
+    told = lost.get(surroundings)
+    assert err == (f"standard output: {told}; the rest of it is lost\n" if told else "")
+    assert bool(re.search(r"\d \? \d", out)) == (surroundings == "ascii")

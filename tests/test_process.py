@@ -1,5 +1,6 @@
 """This process and those that it starts: their garbage collector, and MLflow's telemetry."""
 
+import csv
 import gc
 import os
 import shutil
@@ -37,25 +38,42 @@ def test_the_end_of_the_terminal_is_no_matter_under_nohup():
 
 
 def quiet_home(folder):
-    """Return the environment of a user with a new home, in which MLflow would send telemetry."""
+    """Return the environment of a user with a new home, in which MLflow is to send telemetry."""
     dropped = ("MLFLOW_", "XDG_CONFIG_HOME", "DO_NOT_TRACK", "CI", "GITHUB_", "PYTEST_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
-    return kept | {"HOME": str(folder), "PYTHONPATH": str(PROJECT / "src")}
+    wanted = {"MLFLOW_DISABLE_TELEMETRY": "false", "DO_NOT_TRACK": "false"}
+    return kept | wanted | {"HOME": str(folder), "PYTHONPATH": str(PROJECT / "src")}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="HOME is where files go elsewhere")
-def test_no_process_of_a_sweep_sends_or_keeps_telemetry(tmp_path, empty_store):
+def test_no_process_of_any_command_sends_or_keeps_telemetry(tmp_path, empty_store):
     home = tmp_path / "home"
     home.mkdir()
     shutil.copy(empty_store, tmp_path / "mlflow.db")
-    sweep = [
-        sys.executable, str(PROJECT / "src" / "train.py"), "-m", "init=he,xavier",
-        "hydra/launcher=cores", "hydra.launcher.processes=2", "train.steps=3",
-        "tracking.pictures=false", f"tracking.uri=sqlite:///{tmp_path}/mlflow.db",
+    store = f"sqlite:///{tmp_path}/mlflow.db"
+
+    def start(command, *arguments):
+        line = [sys.executable, str(PROJECT / "src" / command), *arguments]
+        piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen(line, env=quiet_home(home), cwd=tmp_path, **piped)
+
+    sweep = start(
+        "train.py", "-m", "init=he,xavier", "hydra/launcher=cores", "hydra.launcher.processes=2",
+        "train.steps=3", "tracking.pictures=false", f"tracking.uri={store}",
         f"hydra.sweep.dir={tmp_path}/sweep",
-    ]  # fmt: skip
-    done = subprocess.run(sweep, env=quiet_home(home), cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    )  # fmt: skip
+    _, error = sweep.communicate()
+    assert sweep.returncode == 0, error
+    with (tmp_path / "sweep" / "results.csv").open() as file:
+        run_id = next(csv.DictReader(file))["run_id"]
+    uri = ["--uri", store]
+    others = [
+        start("compare.py", "sweep", *uri, "--output", str(tmp_path / "again")),
+        start("reproduce.py", run_id, *uri),
+    ]
+    for process in others:
+        _, error = process.communicate()
+        assert process.returncode == 0, error
     assert [path for path in home.rglob("*") if "mlflow" in path.parts] == []
 
 

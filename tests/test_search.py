@@ -1,10 +1,12 @@
 """Searches: points that Optuna chooses, tried on all cores, and gone on with where they stopped."""
 
+import contextlib
 import os
 import re
 import shlex
 import shutil
 import signal
+import sqlite3
 import sys
 from collections import Counter
 from pathlib import Path
@@ -279,6 +281,64 @@ def test_a_study_may_be_kept_in_a_database(lab):
     found = optuna.load_study(study_name="mine", storage=url)
     assert [trial.state for trial in found.trials] == [TrialState.COMPLETE] * 3
     assert not [*lab.outputs.glob("*.journal")]
+
+
+def database_of_others(file):
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        connection.execute("CREATE TABLE accounts (name TEXT)")
+
+
+# What stands where a study is to be kept, and what is said of it.
+FOREIGN = {
+    "notes.txt": (lambda file: file.write_text("one\ntwo"), "no journal of Optuna: see its line 1"),
+    "line.txt": (lambda file: file.write_text("one"), "no journal of Optuna: see its line 1"),
+    "a.jsonl": (lambda file: file.write_text('{"a": 1}\n{"op'), "no journal of Optuna: see its"),
+    "half.txt": (
+        lambda file: file.write_text('{"op_code":0,"worker_id":"1"}\nmy notes\n'),
+        "no journal of Optuna: see its line 2",
+    ),
+    "store.db": (database_of_others, "this is a SQLite database, which is named by a URL"),
+    "folder": (Path.mkdir, "this is a folder"),
+    "pipe": (os.mkfifo, "this is no file"),
+    "sqlite:///accounts.db": (database_of_others, "this is the database of another program"),
+    "sqlite:///notes.db": (lambda file: file.write_text("one\ntwo"), "file is not a database"),
+    "sqlite:///folder": (Path.mkdir, "this is no file"),
+    "sqlite://": (None, "other processes could not read a database in memory"),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "dry"),
+    [*((name, False) for name in FOREIGN), ("notes.txt", True), ("sqlite:///accounts.db", True)],
+)
+def test_what_is_no_study_is_refused_and_kept(lab, capsys, name, dry):
+    make, words = FOREIGN[name]
+    file = name.removeprefix("sqlite:///")
+    place = lab.folder / "mine"
+    place.mkdir()
+    if file != "sqlite://":
+        make(place / file)
+        file = f"{name.removesuffix(file)}{place / file}"
+    before = contents(place)
+    typed = [*TINY, f"hydra.sweeper.storage={file}", *["sweep.dry_run=true"] * dry]
+    lab.refuses(capsys, [f"hydra.sweeper.storage={file}: cannot be used: ", words], *typed)
+    assert contents(place) == before
+
+
+def contents(folder):
+    """Return all that is in a folder."""
+    return {file: file.is_file() and file.read_bytes() for file in folder.iterdir()}
+
+
+def test_a_store_of_runs_gets_no_tables_of_studies(lab, capsys):
+    lab.refuses(capsys, ["the database of another"], *TINY, f"hydra.sweeper.storage={lab.uri}")
+
+
+def test_an_empty_file_becomes_a_journal(lab):
+    file = lab.folder / "empty"
+    file.touch()
+    assert lab.run(*TINY, f"hydra.sweeper.storage={file}", trials(1)) == 0
+    assert file.read_text().startswith('{"op_code":')
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ import traceback
 from pathlib import Path
 
 IMPORTED = (
+    "initlab",  # before MLflow, or that would send telemetry
     "mlflow.store.tracking.sqlalchemy_store",  # which a client would import
     "sklearn.datasets",
     "initlab.report.publish",

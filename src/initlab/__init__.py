@@ -4,7 +4,8 @@ import os
 
 __version__ = "0.1.0"
 
-# MLflow reads these when it is imported, which no module here can do earlier than this.
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # a lab on a laptop does not phone home
+# MLflow reads these when it is imported, which no module here can do earlier than this. Processes
+# that are started from here inherit them.
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # a lab on a laptop does not phone home
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # we say it ourselves
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # or a bar for each file

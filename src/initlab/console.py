@@ -2,27 +2,124 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import io
+import os
+import select
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any, NoReturn, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from initlab.checks import UserError
 from initlab.nn.diagnostics import Snapshot
 from initlab.nn.metrics import Statistic
 from initlab.nn.training import Step
 from initlab.nn.verdict import Diagnosis, Verdict
+from initlab.text import printable_lines
 from initlab.tracking.names import Outcome
 from initlab.tracking.record import RECENT, Record
 
 REFRESH_SECONDS = 0.25
 PLAIN_LINES = 10
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+
+def make_console(**options: Any) -> Console:
+    """Return a console that prints texts as they are: [red] and :smile: may be part of a name."""
+    return Console(highlight=False, markup=False, emoji=False, **options)
+
+
+out = make_console()
+err = make_console(stderr=True)
+
+
+class Enduring(io.FileIO):
+    """A file that is written as long as that is possible; what it does not take is lost.
+
+    Nothing that is printed is worth a training: a disk may be full, and whoever reads may be gone.
+
+    failure  what ended it, None so far
+    """
+
+    failure: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Write bytes, or drop them once that has failed."""
+        while self.failure is None:
+            try:
+                written = super().write(data)
+                if written is not None:
+                    return written
+                select.select([], [self], [])  # it does not block by itself, and is busy
+            except OSError as error:
+                self.failure = error
+                self.failed(error)
+        return len(data)
+
+    def failed(self, error: OSError) -> None:
+        """Take note of the failure, once."""
+
+    def close(self) -> None:
+        """Close it; a network disk may find only then that it is full."""
+        with contextlib.suppress(OSError):
+            super().close()
+
+    def text(self, **options: Any) -> TextIO:
+        """Return the same for text; what its encoding lacks becomes a question mark."""
+        return io.TextIOWrapper(io.BufferedWriter(self), errors="replace", **options)
+
+
+class StandardOutput(Enduring):
+    """Standard output, whose failure is told on standard error."""
+
+    def failed(self, error: OSError) -> None:
+        """Say what happened."""
+        err.print(f"standard output: {error.strerror}; the rest of it is lost", soft_wrap=True)
+
+
+def open_enduring(file: Path) -> TextIO:
+    """Open a file for text that nothing depends on; where there cannot be one, the text is lost."""
+    try:
+        return Enduring(file, "w").text(encoding="utf-8")
+    except OSError:
+        return Enduring(os.devnull, "w").text(encoding="utf-8")
+
+
+def endure() -> None:
+    """Let this process go on where standard output or error is full, closed or in plain ASCII."""
+    for number, name, kind in ((1, "stdout", StandardOutput), (2, "stderr", Enduring)):
+        stream = getattr(sys, name)
+        if stream is not getattr(sys, f"__{name}__"):  # somebody else's, or done before
+            continue
+        if stream is None:  # closed; or the next file that is opened would be printed into
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, number)
+            if null != number:
+                os.close(null)
+        elif sys.platform == "win32":  # a console there is no file
+            stream.reconfigure(errors="replace")
+            continue
+        encoding, lines = (
+            getattr(stream, "encoding", None),
+            getattr(stream, "line_buffering", False),
+        )
+        new = kind(number, "w", closefd=False).text(encoding=encoding, line_buffering=lines)
+        setattr(sys, name, new)
+
+
+class Parser(argparse.ArgumentParser):
+    """Reads a command line, and reports mistakes like the rest of the project."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise a `UserError`."""
+        raise UserError(f"{message}\nSee python src/{self.prog} --help")
 
 
 def watch(steps: Iterable[Step], total: int) -> Iterator[Step]:
@@ -186,5 +283,5 @@ def print_report(file: Path) -> None:
 
 
 def error(message: str) -> None:
-    """Print an error."""
-    err.print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True)
+    """Print an error. It may repeat what was typed, and what a server answered."""
+    err.print(Text.assemble(("error: ", "bold red"), printable_lines(message)), soft_wrap=True)

@@ -16,6 +16,7 @@ from initlab.data import Data
 from initlab.nn.metrics import Metric
 from initlab.nn.training import Step
 from initlab.run import RunSpec, used
+from initlab.text import printable
 from initlab.tracking.names import Role, Tag
 from initlab.tracking.provenance import mask_password
 from initlab.tracking.queries import find_runs
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run as TrackedRun
 
 LOSSES = (Metric.TRAIN_LOSS, Metric.F)
+SHOWN_CHARS = 200  # of a text from a store
 COMPARED_CHARS = 500  # of a param; a store truncates it after a few thousand
 Numbers = dict[tuple[int, str], set[float]]  # (step, name) → the value, or several if recorded so
 
@@ -36,7 +38,7 @@ class ReproductionError(UserError):
 
 @dataclass(frozen=True, eq=False)
 class RecordedRun:
-    """A trial as read from a store. It is not trusted.
+    """A trial as read from a store, its text `printable`. It is not trusted.
 
     status  FINISHED, FAILED, KILLED or RUNNING
     config  the text of its config.yaml
@@ -64,7 +66,7 @@ def fetch(uri: str | None, run_id: str, project: Path) -> RecordedRun:
     Raises `UserError` if there is no such store or trial, or if the trial has no config.yaml.
     """
     if not re.fullmatch(r"[\w-]+", run_id):
-        raise ReproductionError(f"{printable(run_id)}: a run id has only letters and digits")
+        raise ReproductionError(f"{shown(run_id)}: a run id has only letters and digits")
     with reading(uri, project) as client:
         with quick_and_quiet():
             run = find_runs(client, [run_id]).get(run_id)
@@ -74,10 +76,10 @@ def fetch(uri: str | None, run_id: str, project: Path) -> RecordedRun:
         require_trial(run)
         return RecordedRun(
             run_id,
-            printable(run.info.run_name or ""),
+            shown(run.info.run_name or ""),
             run.info.status,
-            run.data.params,
-            run.data.tags,
+            {printable(key): printable(value) for key, value in run.data.params.items()},
+            {printable(key): shown(value) for key, value in run.data.tags.items()},
             config_of(client, run),
             numbers_of(client, run),
         )
@@ -100,7 +102,7 @@ def config_of(client: MlflowClient, run: TrackedRun) -> str:
     sizes = {file.path: file.file_size or 0 for file in client.list_artifacts(run_id)}
     if "config.yaml" not in sizes:
         error = run.data.tags.get(Tag.ERROR)
-        failed = f"; it failed with: {printable(error)}" if error else ""
+        failed = f"; it failed with: {shown(error)}" if error else ""
         raise ReproductionError(f"{run_id}: the run has no config.yaml{failed}")
     if sizes["config.yaml"] > 4 * MAX_CONFIG_CHARS:  # a character has up to four bytes
         raise ReproductionError(f"{run_id}: config.yaml has {sizes['config.yaml']:,} bytes")
@@ -117,15 +119,15 @@ def numbers_of(client: MlflowClient, run: TrackedRun) -> Numbers:
     numbers: Numbers = {}
     for name in run.data.metrics:
         for point in client.get_metric_history(run.info.run_id, name):
-            numbers.setdefault((point.step, name), set()).add(point.value)
+            numbers.setdefault((point.step, printable(name)), set()).add(point.value)
     if not numbers:
         raise ReproductionError(f"{run.info.run_id}: the run has recorded no numbers to compare")
     return numbers
 
 
-def printable(text: str) -> str:
-    """Return the first characters of a string from a store, safe to print on a terminal."""
-    return "".join(character if character.isprintable() else "?" for character in text[:200])
+def shown(text: str) -> str:
+    """Return the beginning of a text from a store, `printable`."""
+    return printable(text[:SHOWN_CHARS])
 
 
 def require_same_data(tags: Mapping[str, str], data: Data | None) -> None:
@@ -133,7 +135,7 @@ def require_same_data(tags: Mapping[str, str], data: Data | None) -> None:
     then = tags.get(Tag.DATA)
     if data and then and then != data.sha256:
         raise ReproductionError(
-            f"the data have changed: their SHA-256 was {printable(then)[:12]}… then and is "
+            f"the data have changed: their SHA-256 was {then[:12]}… then and is "
             f"{data.sha256[:12]}… now,\nso the numbers would differ"
         )
 
@@ -143,7 +145,7 @@ def version_changes(then: Mapping[str, str], now: Mapping[str, str]) -> list[str
 
     def both(key: str) -> str:
         length = 8 if key == Tag.COMMIT else None
-        return f"{printable(then[key])[:length]} then, {now[key][:length]} now"
+        return f"{then[key][:length]} then, {now[key][:length]} now"
 
     differing = [key for key in now if key in then and then[key] != now[key]]
     changes = [
@@ -159,16 +161,37 @@ def version_changes(then: Mapping[str, str], now: Mapping[str, str]) -> list[str
     return changes
 
 
-def contradictions(params: Mapping[str, str], spec: RunSpec) -> list[str]:
-    """Return the differences between a run's config and its params, which the UI shows."""
-    lines = []
-    for key, value in used(spec.config, essential(spec.settings)).items():
-        now = as_typed(value)
-        if key not in params:
-            lines.append(f"{key} was not recorded; assuming {now}")
-        elif params[key][:COMPARED_CHARS] != now[:COMPARED_CHARS]:
-            lines.append(f"{key} is {now} in config.yaml, {printable(params[key])} in the params")
-    return lines
+def unrecorded_settings(params: Mapping[str, str], spec: RunSpec) -> list[str]:
+    """Return the settings that a run of an older version has no params of, and what is assumed."""
+    settings = used(spec.config, essential(spec.settings))
+    return [
+        f"{key} was not recorded; assuming {as_typed(value)}"
+        for key, value in settings.items()
+        if key not in params
+    ]
+
+
+def require_consistent(params: Mapping[str, str], spec: RunSpec) -> None:
+    """Raise `ReproductionError` if a run's config differs from its params, which the UI shows."""
+    settings = used(spec.config, essential(spec.settings))
+    typed = {key: as_typed(value) for key, value in settings.items() if key in params}
+    lines = [
+        f"\n  {key} is {shown(now)} in config.yaml, {shown(params[key])} in the params"
+        for key, now in typed.items()
+        if not same_value(params[key][:COMPARED_CHARS], now[:COMPARED_CHARS])
+    ]
+    if lines:
+        raise ReproductionError(
+            f"the config of the run was changed, or its params were:{''.join(lines)}"
+        )
+
+
+def same_value(one: str, other: str) -> bool:
+    """Return whether two texts are equal or the same number: another version may write 1 as 1.0."""
+    try:
+        return one == other or float(one) == float(other)
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True)

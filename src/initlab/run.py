@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from threadpoolctl import threadpool_limits
 
-from initlab import console
-from initlab.checks import one_line
+from initlab import console, folders
+from initlab.checks import UserError, one_line
 from initlab.config import (
     PROJECT,
     Config,
@@ -47,6 +47,8 @@ from initlab.tracking.record import PATH, Record
 
 if TYPE_CHECKING:  # MLflow takes a second to import
     from initlab.tracking.tracker import Tracker
+
+folders.make_optional()
 
 # Says of the record of a training whether to end it there; opened where the training runs.
 Pruner = Callable[[Record], bool]
@@ -231,25 +233,29 @@ class Result:
 def attempt(spec: RunSpec, open_pruner: OpenPruner | None = None) -> Result:
     """Run one trial of a sweep; a failure is a result.
 
-    What it prints goes to output.txt in its folder, the traceback of a failure to traceback.txt.
+    What it prints goes to output.txt in its folder, the traceback of a failure to traceback.txt,
+    as far as they can be written.
     """
-    spec.folder.mkdir(parents=True, exist_ok=True)
-    with (spec.folder / "output.txt").open("w") as file:
+    with contextlib.suppress(OSError):
+        spec.folder.mkdir(parents=True, exist_ok=True)
+    with console.open_enduring(spec.folder / "output.txt") as file:
         try:
             with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
                 return train(spec, open_pruner)
         except TakenError as other:
             return Result(Outcome.RUNNING, taken=other.run_id)
         except Exception as error:
-            (spec.folder / "traceback.txt").write_text("".join(traceback.format_exception(error)))
+            with console.open_enduring(spec.folder / "traceback.txt") as trace:
+                trace.writelines(traceback.format_exception(error))
             return Result(Outcome.FAILED, reason=one_line(error))
 
 
 def train(spec: RunSpec, open_pruner: OpenPruner | None = None) -> Result:
     """Run one training from config to record.
 
-    Raises a `UserError` before anything is trained or recorded if the store or the data cannot be
-    used. A trial of a sweep whose training cannot be prepared is recorded as FAILED.
+    Raises a `UserError` before anything is trained or recorded if the store, the data or, without a
+    store, the folder cannot be used. A trial of a sweep whose training cannot be prepared is
+    recorded as FAILED.
     """
     config = spec.config
     with threadpool_limits(config.train.threads, user_api="blas"):
@@ -266,6 +272,8 @@ def train(spec: RunSpec, open_pruner: OpenPruner | None = None) -> Result:
         record = Record(spec.name, notes, config.tracking.pictures)
         with gc_paused():
             tracker = make_tracker(spec) if config.tracking.enabled else None
+            if not tracker:
+                leave_config(spec)
             prunes = open_pruner() if open_pruner else None
             freeze_imports()
         console.print_heading(spec.name)
@@ -333,23 +341,39 @@ def keep(
     record: Record, spec: RunSpec, tracker: Tracker | None, initial: Parameters, final: Parameters
 ) -> None:
     """Put the run's files into the store; without one, or if it fails, into the run's folder."""
-    if tracker:
+    if not tracker:
+        leave(record, spec, initial, final)
+        return
+    try:
+        tracker.flush()
+        log_pictures(record, tracker, PATH)
         with tempfile.TemporaryDirectory() as scratch:
             record.save(Path(scratch), initial, final)
-            try:
-                tracker.flush()
-                log_pictures(record, tracker, PATH)
-                tracker.log_files(sorted(Path(scratch).iterdir()))
-            except Exception:
-                leave(record, spec, initial, final)
-                console.print_folder(spec.folder)
-                raise
-    else:
-        leave(record, spec, initial, final)
+            tracker.log_files(sorted(Path(scratch).iterdir()))
+    except Exception:
+        try:
+            leave(record, spec, initial, final)
+            console.print_folder(spec.folder)
+        except UserError as second:
+            console.error(f"{second}\nWhat the store does not have is lost.")
+        raise
 
 
 def leave(record: Record, spec: RunSpec, initial: Parameters, final: Parameters) -> None:
-    """Write all that a store would hold into the run's folder."""
-    record.save(spec.folder, initial, final)
-    record.save_metrics(spec.folder / "metrics.csv")
-    (spec.folder / "config.yaml").write_text(spec.yaml)
+    """Write all that a store would hold into the run's folder; raises `UserError` if it cannot."""
+    leave_config(spec)
+    try:
+        record.save_metrics(spec.folder / "metrics.csv")
+        record.save(spec.folder, initial, final)
+    except OSError as error:
+        raise folders.unwritable(str(spec.folder), error) from error
+
+
+def leave_config(spec: RunSpec) -> None:
+    """Write config.yaml into the run's folder; raises `UserError` if it cannot."""
+    try:
+        spec.folder.mkdir(parents=True, exist_ok=True)
+        (spec.folder / "config.yaml").write_text(spec.yaml, encoding="utf-8")
+    except OSError as error:
+        key = "hydra.sweep.dir" if spec.sweep else "hydra.run.dir"
+        raise folders.unwritable(f"{key}={spec.folder}", error) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from initlab.report.formatting import describe_ending, format_count
 from initlab.report.table import table_of
 from initlab.tracking.names import Outcome
 
+FILE = "report.html"
 PAGE = Path(__file__).with_name("page.html")
 
 # The shared params that are shown without unfolding the list of all, in this order.
@@ -39,7 +41,7 @@ MAX_IDS = 10  # in the command that writes the report again
 
 
 def write(comparison: Comparison, folder: Path, title: str, ids: Sequence[str] = ()) -> list[Path]:
-    """Write a report into a folder and return its files.
+    """Write a report into a folder and return its files; an `OSError` leaves none of them there.
 
     report.html     the page, with all pictures in it
     *.png           its pictures, see `charts.drawn`
@@ -48,16 +50,24 @@ def write(comparison: Comparison, folder: Path, title: str, ids: Sequence[str] =
 
     ids  of the sweeps and runs that it is about, if they were chosen by ids
     """
-    folder.mkdir(parents=True, exist_ok=True)
     drawn = [(chart, charts.png(chart.figure)) for chart in charts.drawn(comparison)]
     html = page(comparison, title, ids, drawn)
-    files = {"report.html": html.encode(errors="replace")}
-    files |= {f"{chart.name}.png": picture for chart, picture in drawn}
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
-    write_results(comparison, folder / "results.csv")
-    np.savez_compressed(folder / "curves.npz", allow_pickle=False, **curve_arrays(comparison.runs))
-    return [folder / name for name in (*files, "results.csv", "curves.npz")]
+    contents = {FILE: html.encode(errors="replace")}
+    contents |= {f"{chart.name}.png": picture for chart, picture in drawn}
+    files = [folder / name for name in (*contents, "results.csv", "curves.npz")]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        for name, content in contents.items():
+            (folder / name).write_bytes(content)
+        write_results(comparison, folder / "results.csv")
+        arrays = curve_arrays(comparison.runs)
+        np.savez_compressed(folder / "curves.npz", allow_pickle=False, **arrays)
+    except OSError:
+        for file in files:
+            with contextlib.suppress(OSError):
+                file.unlink()
+        raise
+    return files
 
 
 def page(

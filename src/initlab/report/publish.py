@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from initlab import console
 from initlab.config import PROJECT
+from initlab.folders import unwritable
 from initlab.nn.metrics import Metric, Quantity
 from initlab.process import identity
 from initlab.report import charts, page
@@ -37,20 +40,27 @@ def summarize(
     taken  the ids of the runs that were made by earlier sweeps
     drawn  whether the runs have pictures by step
 
-    Raises `TrackingError` if the store fails; the report is in the folder even then.
+    Raises `TrackingError` if the store fails; the report is in the folder even then. Where the
+    folder cannot be written, the store alone gets the report.
     """
     sweep = folder.name
     print_results(compared)
     if any(Metric.TRAIN_LOSS in run.curves for run in compared.runs):
         console.out.print(f"train loss: mean of the last {RECENT} batches", style="dim")
     print_findings(findings(compared))
-    files = page.write(compared, folder, f"sweep {sweep}", [sweep])
     tags = provenance.tags(PROJECT) | identity() | {Tag.ROLE: Role.SUMMARY, Tag.SWEEP: sweep}
     if compared.experiment:
         tags[Tag.EXPERIMENT] = compared.experiment
-    with Tracker(store, f"summary of {sweep}", {}, tags) as tracker:
-        tracker.log_files(files)
-    console.print_report(next(file for file in files if file.suffix == ".html"))
+    with contextlib.ExitStack() as stack:
+        try:
+            files = page.write(compared, folder, f"sweep {sweep}", [sweep])
+            console.print_report(folder / page.FILE)
+        except OSError as error:
+            console.error(f"{unwritable(str(folder), error)}; the store alone gets the report")
+            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            files = page.write(compared, scratch, f"sweep {sweep}", [sweep])
+        with Tracker(store, f"summary of {sweep}", {}, tags) as tracker:
+            tracker.log_files(files)
     runs = [run for run in compared.runs if run.run_id]
     if not runs:
         return

@@ -8,14 +8,14 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import TypeVar
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn, track
 from rich.table import Table
 from rich.text import Text
 
-from initlab.console import style_of
+from initlab.console import make_console, style_of
 from initlab.run import Result
 from initlab.sweep.plan import State, TrialPlan
+from initlab.text import printable
 from initlab.tracking.names import Outcome
 
 MAX_NAME = 44  # characters; longer names are shortened in the middle
@@ -34,7 +34,7 @@ class SweepProgress:
 
     def __init__(self, total: int, longest: int, cached: int) -> None:
         # Trials that run in this process print into files, through another sys.stdout.
-        self.console = Console(file=sys.stdout, highlight=False)
+        self.console = make_console(file=sys.stdout)
         self.total = total
         self.cached = cached
         self.width = min(MAX_NAME, longest)
@@ -101,7 +101,7 @@ class SweepProgress:
             line.append(word, style_of(word))
         else:
             line.append(f"  {result.outcome}", style_of(result.outcome))
-            line.append(f": {result.reason}" if result.reason else "")
+            line.append(f": {printable(result.reason)}" if result.reason else "")
             line.truncate(self.console.width, overflow="ellipsis")
         self.console.print(line, soft_wrap=True)
 
@@ -124,7 +124,7 @@ class SweepProgress:
 
 def checking(items: Sequence[Item]) -> Iterable[Item]:
     """Yield the items that are being checked, with a progress bar on a terminal."""
-    console = Console(highlight=False)
+    console = make_console()
     return track(
         items, "checking", console=console, transient=True, disable=not console.is_terminal
     )
@@ -140,4 +140,4 @@ def print_plan(trials: Sequence[TrialPlan]) -> None:
         style = {State.CACHED: "dim", State.NEW: ""}.get(trial.state, "yellow")
         state = Text(f"{trial.state} {trial.twin}".strip(), style)
         table.add_row(str(number), Text(trial.name), state, Text(trial.existing_run_id, "dim"))
-    Console(highlight=False).print(table)
+    make_console().print(table)

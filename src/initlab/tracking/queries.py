@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from initlab.checks import UserError
+from initlab.checks import UserError, first_line
+from initlab.text import printable
 from initlab.tracking.artifacts import open_artifact
 from initlab.tracking.names import Role, Status, Tag
 
@@ -27,6 +30,8 @@ class RunsError(UserError):
 def resolve_ids(client: MlflowClient, words: Sequence[str]) -> dict[str, list[str]]:
     """Return the ids of runs that each word stands for, by the id of the sweep or the run.
 
+    These are `printable`.
+
     words  ids of sweeps or of runs; the id of a sweep's summary stands for the sweep
 
     Raises `RunsError` for a word that is neither.
@@ -39,10 +44,10 @@ def resolve_ids(client: MlflowClient, words: Sequence[str]) -> dict[str, list[st
             found[word] = [word]
             continue
         sweep = tags.get(Tag.SWEEP, word)
-        found[sweep] = trials_of_sweep(client, sweep)
-        if not found[sweep]:
+        trials = found[printable(sweep)] = trials_of_sweep(client, sweep)
+        if not trials:
             newest = client.search_runs(experiment_ids(client), "tags.sweep != ''", max_results=IDS)
-            sweeps = dict.fromkeys(run.data.tags[Tag.SWEEP] for run in newest)
+            sweeps = dict.fromkeys(printable(run.data.tags[Tag.SWEEP]) for run in newest)
             hint = f"\nThe newest sweeps: {', '.join([*sweeps][:SWEEPS])}" if sweeps else ""
             raise RunsError(f"{word}: there is no sweep and no run of this id{hint}")
     return found
@@ -74,7 +79,7 @@ def trials_of_study(client: MlflowClient, experiment_id: str, study: str) -> lis
 def published_experiment(client: MlflowClient, sweep: str) -> str:
     """Return the published experiment that a sweep is of, "" for none."""
     tagged = search_runs(client, f"tags.sweep = {filter_string(sweep)} and tags.experiment != ''")
-    return next((str(run.data.tags[Tag.EXPERIMENT]) for run in tagged), "")
+    return next((printable(run.data.tags[Tag.EXPERIMENT]) for run in tagged), "")
 
 
 def search_trials(client: MlflowClient, condition: str, experiment: str) -> list[str]:
@@ -86,7 +91,7 @@ def search_trials(client: MlflowClient, condition: str, experiment: str) -> list
 
     found = client.get_experiment_by_name(experiment)
     if found is None:
-        names = ", ".join(sorted(each.name for each in client.search_experiments()))
+        names = ", ".join(sorted(printable(each.name) for each in client.search_experiments()))
         raise RunsError(
             f"--experiment {experiment}: there is no such experiment.\nChoices: {names}"
         )
@@ -95,7 +100,7 @@ def search_trials(client: MlflowClient, condition: str, experiment: str) -> list
     except MlflowException as error:
         if error.error_code != "INVALID_PARAMETER_VALUE":
             raise
-        reason = str(error).partition("\n")[0].removeprefix("INVALID_PARAMETER_VALUE: ")
+        reason = first_line(error).removeprefix("INVALID_PARAMETER_VALUE: ")
         raise RunsError(
             f'--filter "{condition}": {reason}\n'
             "Write it as in: --filter 'params.init = \"he\" and metrics.`test/loss` < 1'"
@@ -144,12 +149,18 @@ def start_time(run: TrackedRun) -> int:
 
 
 def ids_in_results(client: MlflowClient, summary: TrackedRun) -> list[str]:
-    """Return the ids in results.csv of the summary of a sweep."""
+    """Return the ids in results.csv of the summary of a sweep, as far as it can be read."""
+    found: list[str] = []
     with open_artifact(client, summary, "results.csv") as file:
         if file is None:
-            return []
-        with file.open(newline="", encoding="utf-8") as opened:
-            return [row["run_id"] for row in csv.DictReader(opened) if row.get("run_id")]
+            return found
+        with (
+            contextlib.suppress(OSError, csv.Error),
+            file.open(newline="", encoding="utf-8", errors="replace") as opened,
+        ):
+            for row in csv.DictReader(opened):
+                found += re.findall(r"^[\w-]+$", row.get("run_id") or "")
+    return found
 
 
 def search_runs(

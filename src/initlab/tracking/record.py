@@ -96,7 +96,7 @@ class Record:
 
     def save_metrics(self, file: Path) -> None:
         """Write all numbers as CSV: step, metric, value."""
-        with file.open("w", newline="") as opened:
+        with file.open("w", newline="", encoding="utf-8") as opened:
             writer = csv.writer(opened)
             writer.writerow(["step", "metric", "value"])
             for step in self.steps:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from initlab.nn.metrics import Metric
+from initlab.text import printable
 from initlab.tracking import sqlite
 from initlab.tracking.artifacts import open_artifact
 from initlab.tracking.names import Outcome, Status, Tag
@@ -52,7 +53,7 @@ class Curve:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One run as its store holds it.
+    """One run as its store holds it, all text of it `printable`.
 
     outcome     finished, diverged, pruned (by a search), failed, killed or running
     verdict     one word, "" where there is none
@@ -148,6 +149,8 @@ def make_run(
 ) -> Run:
     """Make a run of what MLflow returns; one without params has its name as a param."""
     info, tags = run.info, run.data.tags
+    name = printable(info.run_name or info.run_id)
+    params = {printable(key): printable(value) for key, value in run.data.params.items()}
     metrics = {name: value for name, value in run.data.metrics.items() if abs(value) < INFINITE}
     outcome = outcome_of(run)
     ended_step = None
@@ -156,13 +159,13 @@ def make_run(
     if outcome == Outcome.PRUNED and curves:
         ended_step = max(int(curve.steps[-1]) for curve in curves.values())
     return Run(
-        info.run_id,
-        info.run_name or info.run_id,
+        printable(info.run_id),
+        name,
         outcome,
-        tags.get(Tag.VERDICT, ""),
-        tags.get(Tag.ERROR, "").partition("\n")[0],
+        printable(tags.get(Tag.VERDICT, "")),
+        printable(tags.get(Tag.ERROR, "").partition("\n")[0]),
         (info.end_time - info.start_time) / 1000 if info.end_time else None,
-        dict(run.data.params) or {"name": info.run_name or info.run_id},
+        params or {"name": name},
         metrics,
         curves,
         histograms,

@@ -11,10 +11,10 @@ from initlab import figures
 from initlab.nn.metrics import Metric
 from initlab.report.charts.curves import BANDED, MeanCurve, held_out
 from initlab.report.charts.keys import assignment, most_values_first, values_of, varied_keys
-from initlab.report.charts.layout import Chart, line_handles, panel_grid
+from initlab.report.charts.layout import PANEL, Chart, line_handles, panel_grid
 from initlab.report.charts.scales import SHARES, label_steps
 from initlab.report.charts.styles import DASHES, DIM, PALETTE, Style, colors
-from initlab.report.charts.words import SMALL, sentences
+from initlab.report.charts.words import SMALL, sentences, wrap
 from initlab.report.comparison import Comparison, Setting, Spread
 from initlab.report.formatting import format_count, format_value
 from initlab.tracking.names import Outcome
@@ -62,7 +62,8 @@ def draw_accuracy(comparison: Comparison) -> Chart | None:
             curve.plot(panel, style, SHARES, marked=0)
         if not any(curve.mean.size or curve.unfinished for curve in curves):
             lost = Counter(run.word for curve in curves for run in curve.setting.runs)
-            note = "\n".join(f"{count} {word}" for word, count in lost.items())
+            lines = (f"{count} {word}" for word, count in lost.items())
+            note = "\n".join(wrap(line, PANEL, SMALL, lines=1) for line in lines)
             panel.text(last / 2, 0.5, note, size=SMALL, color=DIM, ha="center", va="center")
     several = any(len(curve.setting.finished) > 1 for curve in drawn)
     broke = any(run.outcome != Outcome.RUNNING for curve in drawn for run, *_ in curve.unfinished)

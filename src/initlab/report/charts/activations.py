@@ -164,7 +164,7 @@ def contact_sheet(title: str, rows: Sequence[Row], columns: int, styles: Sequenc
     y = 0.0
     for place, (setting, run) in enumerate(rows):
         accuracy = f"{setting.accuracy.mean:.1%}" if setting.accuracy else ""
-        note = ", ".join(filter(None, (accuracy, setting.word)))
+        note = wrap(", ".join(filter(None, (accuracy, setting.word))), ROOM / 2, SMALL, lines=1)
         name = setting.name
         if title != "activations":  # but those of one activation
             values = {key: value for key, value in setting.values.items() if key != "activation"}

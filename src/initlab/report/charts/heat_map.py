@@ -28,7 +28,7 @@ LUMINANCE = (0.2126, 0.7152, 0.0722, 0.0)
 MOST_ROWS, MOST_COLUMNS = 60, 20
 FEW_ROWS = 8  # whose cells are high
 CELL, HIGH_CELL, LOW_CELL = 0.7, 0.36, 0.3  # the least width, and the heights
-NAME = 1.7  # of a row, at most
+NAME, WORD = 1.7, 1.4  # of a row and of a line in a cell, at most
 
 
 def draw_heat_map(comparison: Comparison) -> Chart | None:
@@ -151,7 +151,7 @@ def cell_text(setting: Setting | None, share: bool) -> list[str]:
         return ["not run"]
     value = result(setting, share)
     if value is None:
-        return setting.word.split(", ")
+        return [wrap(word, WORD, SMALL, lines=1) for word in setting.words]
     broken = Counter(run.outcome for run in setting.runs if run.outcome != Outcome.FINISHED)
     return [
         f"{100 * value:.1f}" if share else f"{value:.3g}",

@@ -8,6 +8,8 @@ from functools import lru_cache
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.textpath import text_to_path
 
+from initlab.text import printable
+
 TITLE, SIZE, SMALL = 10.0, 9.0, 7.5  # points
 PLAIN = 1e4  # numbers below are written without a power of ten
 LINES, LETTERS = 3, 400  # of a name, before it is cut
@@ -28,10 +30,10 @@ def compact(value: float, digits: int = 3) -> str:
 
 
 @lru_cache(maxsize=4096)
-def printable(text: str) -> str:
+def drawable(text: str) -> str:
     """Return a text in one line, with a square for each letter that the font lacks."""
     font = get_font(findfont(FontProperties()))
-    line = " ".join(text[:LETTERS].split())
+    line = " ".join(printable(text[:LETTERS]).split())
     return "".join(c if font.get_char_index(ord(c)) else "\N{WHITE SQUARE}" for c in line)
 
 
@@ -39,17 +41,20 @@ def printable(text: str) -> str:
 def text_width(text: str, size: float = SIZE) -> float:
     """Return how wide a line of text is, in inches."""
     font = FontProperties(size=size)
-    width, *_ = text_to_path.get_text_width_height_descent(printable(text), font, ismath=False)
+    width, *_ = text_to_path.get_text_width_height_descent(drawable(text), font, ismath=False)
     return float(width) / 72
 
 
 @lru_cache(maxsize=4096)
 def wrap(text: str, width: float, size: float = SIZE, lines: int = LINES) -> str:
-    """Break a text into lines no wider than `width` inches; what is too long is cut."""
-    text = printable(text)
+    """Break a text into lines no wider than `width` inches; what is too long is cut.
+
+    Two letters stay, however narrow it is.
+    """
+    text = drawable(text)
     if text_width(text, size) <= width:
         return text
-    letters = int(width / (NARROWEST * size / SIZE)) + 1
+    letters = max(2, int(width / (NARROWEST * size / SIZE)) + 1)
     while True:
         found = textwrap.wrap(text, letters, break_on_hyphens=False)
         if len(found) > lines:
