@@ -38,6 +38,7 @@ FAULTS = {
     "model.hidden=3,4": ["several values are a sweep: add -m", "  'model.hidden=[3,4]'\n"],
     "seed=range(3)": ["seed=range(3): several values are a sweep: add -m"],
     "seed=int(abc)": ["seed=int(abc): ", "'abc'"],
+    "data.name='a\0b'": ["a text cannot have a null character"],
     "seed=foo(1)": ["seed=foo(1): Unknown function 'foo'"],
     "seed=range(0,inf)": ["seed=range(0,inf): the ends must be finite numbers"],
     "seed=range(nan)": ["seed=range(nan): the ends must be finite numbers"],
@@ -135,6 +136,9 @@ RUNS = [
     (["data=gaussian", f"data.samples={NINES[:30]}"], ["data.samples must be at most 100000000"]),
     (["activation=softplus", "activation.beta=1e-300"], ["activation.beta must be", "1e-300"]),
     (["data=mnist", "data.root=/no/such/folder"], ["data.root=/no/such/folder: there is no"]),
+    (["data=mnist", "data.root='~nobody/x'"], ["data.root=~nobody/x: there is no such folder"]),
+    (["data=mnist", "data.root="], ["data.root must be null or the name of a folder; got ''"]),
+    (["data=mnist", "data.timeout=1e300"], ["data.timeout must be", "at most 86400; got 1e+300"]),
 ]
 SWEEPS = [
     (["init=he.yaml,xavier"], ["init=he.yaml: there is no such option", "no trial"]),

@@ -140,6 +140,8 @@ def refuse_unusable(override: Override) -> None:
             raise ValueError("choice(), range() and the like must stand alone, as in choice(1,2,3)")
         if isinstance(item, int) and not is_finite(item):
             raise ValueError("a number has too many digits")
+        if isinstance(item, str) and "\0" in item:
+            raise ValueError("a text cannot have a null character")
         if isinstance(item, dict):
             names_code |= any(str(name).startswith("_") for name in item)
     if isinstance(value, (RangeSweep, IntervalSweep)):
