@@ -57,6 +57,11 @@ FAULTS = {
     "hydra.sweeper=3": ["hydra.sweeper=3: hydra.sweeper must be a group of keys"],
     "~hydra.launcher": ["hydra.launcher must be a group of keys"],
     "hydra/sweeper=basic": ["hydra/sweeper=basic: the choices are grid and search"],
+    "init=null": ["init=null: there is no such option", "xavier"],
+    "init=1": ["init=1: there is no such option. Did you mean std1"],
+    "-m init=he,null": ["init=null: there is no such option"],
+    "init=[he,xavier]": ["init=['he', 'xavier']: there is no such option"],
+    "experiment=[three_inits]": ["experiment=['three_inits']: there is no such option"],
     "model=${nope}": ["model=${nope}: there is no such option", "mlp"],
 }
 
@@ -89,6 +94,7 @@ def test_a_text_that_needs_quotes_is_shown_with_them(value):
         "--cfg job --resolve --package init",
         "-sc install=fish",
         "model.hidden=[1,2] +x={a:[1,{b:2}]}",
+        "-m init={scale:1},he,'xavier' optimizer=range(3) activation=glob(*)",
         "-m optimizer.lr=${seed} seed=choice(1,2)",
         "hydra.mode=MULTIRUN seed=1,2",
         "-m optimizer.lr=tag(log,interval(1e-4,1)) init=glob(*)",
