@@ -143,7 +143,8 @@ class IdxFiles(Dataset):
     def load(self, rng: np.random.Generator) -> Data:
         root = self.folder().resolve()
         if self.root is not None and not root.is_dir():
-            raise DataError(f"data.root={self.root}: there is no such folder")
+            message = f"data.root={self.root}: there is no such folder"
+            raise DataError(f"{message}\n{_manual_download(root)}")
         try:
             idx.fetch(root, self.mirrors, self.sha256, self.timeout)
         except idx.IdxError as error:
