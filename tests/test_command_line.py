@@ -38,6 +38,7 @@ FAULTS = {
     "model.hidden=3,4": ["several values are a sweep: add -m", "  'model.hidden=[3,4]'\n"],
     "seed=range(3)": ["seed=range(3): several values are a sweep: add -m"],
     "seed=int(abc)": ["seed=int(abc): ", "'abc'"],
+    "data.name='a\0b'": ["a text cannot have a null character"],
     "seed=foo(1)": ["seed=foo(1): Unknown function 'foo'"],
     "seed=range(0,inf)": ["seed=range(0,inf): the ends must be finite numbers"],
     "seed=range(nan)": ["seed=range(nan): the ends must be finite numbers"],
@@ -56,6 +57,11 @@ FAULTS = {
     "hydra.sweeper=3": ["hydra.sweeper=3: hydra.sweeper must be a group of keys"],
     "~hydra.launcher": ["hydra.launcher must be a group of keys"],
     "hydra/sweeper=basic": ["hydra/sweeper=basic: the choices are grid and search"],
+    "init=null": ["init=null: there is no such option", "xavier"],
+    "init=1": ["init=1: there is no such option. Did you mean std1"],
+    "-m init=he,null": ["init=null: there is no such option"],
+    "init=[he,xavier]": ["init=['he', 'xavier']: there is no such option"],
+    "experiment=[three_inits]": ["experiment=['three_inits']: there is no such option"],
     "model=${nope}": ["model=${nope}: there is no such option", "mlp"],
 }
 
@@ -88,6 +94,7 @@ def test_a_text_that_needs_quotes_is_shown_with_them(value):
         "--cfg job --resolve --package init",
         "-sc install=fish",
         "model.hidden=[1,2] +x={a:[1,{b:2}]}",
+        "-m init={scale:1},he,'xavier' optimizer=range(3) activation=glob(*)",
         "-m optimizer.lr=${seed} seed=choice(1,2)",
         "hydra.mode=MULTIRUN seed=1,2",
         "-m optimizer.lr=tag(log,interval(1e-4,1)) init=glob(*)",
@@ -135,6 +142,9 @@ RUNS = [
     (["data=gaussian", f"data.samples={NINES[:30]}"], ["data.samples must be at most 100000000"]),
     (["activation=softplus", "activation.beta=1e-300"], ["activation.beta must be", "1e-300"]),
     (["data=mnist", "data.root=/no/such/folder"], ["data.root=/no/such/folder: there is no"]),
+    (["data=mnist", "data.root='~nobody/x'"], ["data.root=~nobody/x: there is no such folder"]),
+    (["data=mnist", "data.root="], ["data.root must be null or the name of a folder; got ''"]),
+    (["data=mnist", "data.timeout=1e300"], ["data.timeout must be", "at most 86400; got 1e+300"]),
 ]
 SWEEPS = [
     (["init=he.yaml,xavier"], ["init=he.yaml: there is no such option", "no trial"]),

@@ -16,8 +16,10 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import (
     ChoiceSweep,
+    Glob,
     IntervalSweep,
     Override,
+    QuotedString,
     RangeSweep,
     Sweep,
 )
@@ -28,6 +30,7 @@ from initlab.config.explain import quoted, unreadable
 from initlab.config.schema import GROUPS, ConfigError, options
 
 COMMAND = ("python", "src/train.py")
+NAMES = (str, QuotedString, dict, Sweep, Glob)  # what Hydra reads an option or its settings as
 SHELLS = ("bash", "fish", "zsh")
 LONGEST_KEY = 200  # file systems allow names of 255 bytes, and Hydra looks for a file of each name
 DEEPEST = 20  # levels of lists and groups; ours have one
@@ -140,6 +143,8 @@ def refuse_unusable(override: Override) -> None:
             raise ValueError("choice(), range() and the like must stand alone, as in choice(1,2,3)")
         if isinstance(item, int) and not is_finite(item):
             raise ValueError("a number has too many digits")
+        if isinstance(item, str) and "\0" in item:
+            raise ValueError("a text cannot have a null character")
         if isinstance(item, dict):
             names_code |= any(str(name).startswith("_") for name in item)
     if isinstance(value, (RangeSweep, IntervalSweep)):
@@ -148,8 +153,16 @@ def refuse_unusable(override: Override) -> None:
             raise ValueError("the ends must be finite numbers")
     if key.split(".")[0] == "hydra" or key.startswith("hydra/"):
         refuse_unusable_of_hydra(key, value, names_code)
-    elif key in (*GROUPS, "experiment") and isinstance(value, str) and "${" in value:
-        raise ConfigError(no_such_option(key, value, options(key)))
+    elif key in (*GROUPS, "experiment") and not override.is_delete():
+        for choice in value.list if isinstance(value, ChoiceSweep) else [value]:
+            refuse_unnamed(key, choice)
+
+
+def refuse_unnamed(group: str, choice: Any) -> None:
+    """Raise `ConfigError` for a choice that is not a name; a mapping sets keys of the group."""
+    if (isinstance(choice, str) and "${" in choice) or not isinstance(choice, NAMES):
+        typed = "null" if choice is None else str(choice)
+        raise ConfigError(no_such_option(group, typed, options(group)))
 
 
 def refuse_unusable_of_hydra(key: str, value: Any, names_code: bool) -> None:

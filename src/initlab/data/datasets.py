@@ -131,6 +131,9 @@ class IdxFiles(Dataset):
     def __post_init__(self) -> None:
         _check_split(self.train_size, self.validation)
         checks.positive("timeout", self.timeout)
+        checks.within("timeout", self.timeout, 0, 86_400)
+        if self.root is not None and not self.root.strip():
+            raise ValueError(f"root must be null or the name of a folder; got {self.root!r}")
         if self.name in ("", ".", "..") or Path(self.name).name != self.name:
             raise ValueError(f"name must be the name of a folder; got {self.name!r}")
         if self.mirrors and set(self.sha256) != set(idx.FILES):
@@ -140,7 +143,8 @@ class IdxFiles(Dataset):
     def load(self, rng: np.random.Generator) -> Data:
         root = self.folder().resolve()
         if self.root is not None and not root.is_dir():
-            raise DataError(f"data.root={self.root}: there is no such folder")
+            message = f"data.root={self.root}: there is no such folder"
+            raise DataError(f"{message}\n{_manual_download(root)}")
         try:
             idx.fetch(root, self.mirrors, self.sha256, self.timeout)
         except idx.IdxError as error:
@@ -159,7 +163,7 @@ class IdxFiles(Dataset):
         """Return `root`, else $INITLAB_DATA/name, else a folder in the user's cache."""
         parent = os.environ.get("INITLAB_DATA")
         if self.root is not None:
-            return Path(self.root).expanduser()
+            return Path(os.path.expanduser(self.root))  # also of a user who is unknown
         return (Path(parent).expanduser() if parent else user_folder()) / self.name
 
     def _remedy(self) -> str:

@@ -112,11 +112,10 @@ def fetch(root: Path, mirrors: Sequence[str], sha256: Mapping[str, str], timeout
             if not os.path.exists(root / file):
                 mirror = _first_that_works(root / file, mirrors, sha256.get(file), timeout)
                 mirrors.sort(key=lambda other: other != mirror)
-    except IdxError:
-        with suppress(OSError):  # as they hold a file
+    finally:
+        with suppress(OSError):  # where they hold a file
             for folder in made:
                 folder.rmdir()
-        raise
 
 
 def _first_that_works(
