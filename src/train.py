@@ -79,10 +79,10 @@ def report(error: Exception) -> int:
 
 def run() -> int:
     """Run `main` and return the exit status."""
-    console.endure()
     signal.signal(signal.SIGTERM, terminate)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # or Hydra would print errors in its own way
     try:
+        console.begin_command()
         main()
     except KeyboardInterrupt:
         console.error("interrupted")
