@@ -107,7 +107,8 @@ def select(client: MlflowClient, options: argparse.Namespace) -> Selection:
     found = resolve_ids(client, [Path(word).name or word for word in options.ids])
     run_ids = [*dict.fromkeys(run_id for group in found.values() for run_id in group)]
     (first, group), *others = found.items()
-    if others or group == [first]:
+    named = Path(first).name == first and first not in ("", "..")  # a store may hold any text
+    if others or group == [first] or not named:
         title = f"{len(run_ids)} runs" if len(run_ids) > 1 else f"run {first}"
         return Selection(run_ids, [*found], title, folder)
     folder = PROJECT / "multirun" / first
@@ -129,8 +130,8 @@ def write_report(comparison: Comparison, folder: Path, selection: Selection) -> 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
-    console.endure()
     try:
+        console.begin_command()
         compare(parser().parse_args(arguments))
     except UserError as error:
         console.error(str(error))

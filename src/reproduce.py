@@ -101,9 +101,9 @@ def print_lines(lines: Iterable[str]) -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
-    console.endure()
     register()
     try:
+        console.begin_command()
         parsed = parser().parse_args(arguments)
         return 0 if reproduce(parsed.run_id, parsed.uri) else 1
     except UserError as error:

@@ -85,12 +85,12 @@ def report(error: Exception) -> int:
 
 def run() -> int:
     """Run `main` and return the exit status."""
-    console.endure()
     for number in listened_signals():
         if number != signal.SIGINT:  # which Python raises as KeyboardInterrupt
             signal.signal(number, terminate)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # or Hydra would print errors in its own way
     try:
+        console.begin_command()
         refuse_invalid(sys.argv[1:])
         main()
     except KeyboardInterrupt:

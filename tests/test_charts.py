@@ -434,6 +434,18 @@ def test_a_name_is_broken_between_words_and_cut_after_three_lines():
     assert wrap("lr=1e-5", text_width("lr=1e-5") - 0.01, lines=1) == "lr=1…"
 
 
+@pytest.mark.parametrize("width", [-3.0, -0.01, 0.0, 0.01])
+def test_a_name_has_two_letters_a_line_where_there_is_no_room(width):
+    assert wrap("W" * 100, width) == "WW\nWW\nW…"
+
+
+def test_a_word_of_any_length_fits_into_the_cell_of_a_heat_map():
+    words = [run(f"lr={lr} init={init}", verdict="W" * 5000) for lr in (1, 2) for init in "ab"]
+    chart = drawn(*words)["heat_map"]
+    assert chart.figure.get_figwidth() < 5
+    assert charts.png(chart.figure)
+
+
 def test_a_picture_is_small_and_its_paper_white():
     runs = [
         run(f"init={init} seed={seed}", 3 * np.random.default_rng(seed).random(1000), [0.1, 0.5])

@@ -60,3 +60,8 @@ def test_the_ends_of_each_range_are_accepted():
     checks.fraction("beta1", math.nextafter(1, 0))
     checks.finite("value", -1e308)
     checks.one_of("mode", "fan_out", ["fan_in", "fan_out"])
+
+
+def test_an_error_in_one_line_is_only_shown_whoever_wrote_it():
+    assert checks.one_line(OSError("no\x1b[2J\u202e\nmore")) == "OSError: no�[2J�"
+    assert checks.one_line(checks.UserError("no\x07")) == "no�"

@@ -230,3 +230,11 @@ def test_no_name_is_cut_by_the_edge_of_the_picture(name):
     box = title.get_window_extent(FigureCanvasAgg(figure).get_renderer())
     assert box.x0 >= 0
     assert box.x1 <= 480
+
+
+@pytest.mark.parametrize("name", ["a=$\\frac{$", "$x^{$", "x\x1b\n\ny", "学習", "\ud800", "\x00"])
+def test_a_run_of_any_name_is_drawn(name):
+    path = [(1.0, 2.0), (0.5, 0.5)]
+    pictures = [figures.image(figures.descent(path, each)) for each in ("", name)]
+    assert pictures[0].size == pictures[1].size
+    assert pictures[0].tobytes() != pictures[1].tobytes()

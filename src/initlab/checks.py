@@ -11,14 +11,16 @@ import math
 import re
 from collections.abc import Iterable
 
+from initlab.text import printable
+
 
 class UserError(Exception):
     """An error that the user can fix; its message says how, in one line or several."""
 
 
 def one_line(error: BaseException) -> str:
-    """Return the type and the message of an error in one line."""
-    first = first_line(error)
+    """Return the type and the message of an error in one line, which a server may have written."""
+    first = printable(first_line(error))
     if isinstance(error, UserError):
         return first
     return f"{type(error).__name__}: {first}" if first else type(error).__name__

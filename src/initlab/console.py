@@ -92,6 +92,19 @@ def open_enduring(file: Path) -> TextIO:
         return Enduring(os.devnull, "w").text(encoding="utf-8")
 
 
+def begin_command() -> None:
+    """Make this process independent of where it was started; raises `UserError` if it cannot be.
+
+    Matplotlib fails where the environment names a backend that it does not know, and needs none.
+    """
+    endure()
+    os.environ["MPLBACKEND"] = "agg"
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise UserError(f"the current folder is gone ({error.strerror}): go to another") from error
+
+
 def endure() -> None:
     """Let this process go on where standard output or error is full, closed or in plain ASCII."""
     for number, name, kind in ((1, "stdout", StandardOutput), (2, "stderr", Enduring)):

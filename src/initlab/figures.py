@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.patches import StepPatch
 from matplotlib.text import Text
 from matplotlib.ticker import NullLocator
@@ -24,6 +25,7 @@ from initlab.nn.diagnostics import Snapshot
 from initlab.nn.metrics import Quantity, Statistic
 from initlab.nn.quadratic import value
 from initlab.nn.training import Step
+from initlab.text import printable
 
 # From Okabe & Ito's colour-blind safe palette.
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
@@ -230,13 +232,21 @@ def square(name: str) -> Figure:
     """Return an empty figure with the name of a run; panels are placed by hand, for speed."""
     figure = Figure((SIDE, SIDE), dpi=DPI)
     words = {"ha": "center", "va": "top", "fontsize": 7.5, "weight": "bold", "color": INK}
-    figure.text(0.5, 0.985, shortened(name), words)
+    figure.text(0.5, 0.985, shortened(name), words, parse_math=False)  # a $ is part of a name
     return figure
 
 
 def shortened(name: str) -> str:
     """Return the name of a run, cut to the length that fits."""
-    return f"{name[:LONGEST]}…" if len(name) > LONGEST else name
+    return drawable(f"{name[:LONGEST]}…" if len(name) > LONGEST else name)
+
+
+@functools.lru_cache(maxsize=4096)
+def drawable(text: str) -> str:
+    """Return a text in one line, with a square for each letter that the font lacks."""
+    font = get_font(findfont(FontProperties()))
+    line = " ".join(printable(text).split())
+    return "".join(c if font.get_char_index(ord(c)) else "\N{WHITE SQUARE}" for c in line)
 
 
 def logarithmic(values: NDArray[np.float64]) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from initlab.nn.metrics import Metric
 from initlab.nn.training import Step
 from initlab.run import RunSpec, used
 from initlab.text import printable
+from initlab.tracking.artifacts import local_folder, open_artifact
 from initlab.tracking.names import Role, Tag
 from initlab.tracking.provenance import mask_password
 from initlab.tracking.queries import find_runs
@@ -99,15 +99,16 @@ def require_trial(run: TrackedRun) -> None:
 def config_of(client: MlflowClient, run: TrackedRun) -> str:
     """Return the text of a run's config.yaml."""
     run_id = run.info.run_id
-    sizes = {file.path: file.file_size or 0 for file in client.list_artifacts(run_id)}
-    if "config.yaml" not in sizes:
-        error = run.data.tags.get(Tag.ERROR)
-        failed = f"; it failed with: {shown(error)}" if error else ""
-        raise ReproductionError(f"{run_id}: the run has no config.yaml{failed}")
-    if sizes["config.yaml"] > 4 * MAX_CONFIG_CHARS:  # a character has up to four bytes
-        raise ReproductionError(f"{run_id}: config.yaml has {sizes['config.yaml']:,} bytes")
-    with tempfile.TemporaryDirectory() as scratch:
-        file = Path(client.download_artifacts(run_id, "config.yaml", scratch))
+    with open_artifact(client, run, "config.yaml") as file:
+        if file is None:
+            place = run.info.artifact_uri or ""
+            where = "" if local_folder(place) else f" that can be read from {shown(place)}"
+            error = run.data.tags.get(Tag.ERROR)
+            failed = f"; it failed with: {shown(error)}" if error else ""
+            raise ReproductionError(f"{run_id}: the run has no config.yaml{where}{failed}")
+        size = file.stat().st_size
+        if size > 4 * MAX_CONFIG_CHARS:  # a character has up to four bytes
+            raise ReproductionError(f"{run_id}: config.yaml has {size:,} bytes")
         try:
             return file.read_text("utf-8")
         except UnicodeDecodeError as error:

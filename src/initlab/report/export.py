@@ -37,7 +37,7 @@ def write_results(comparison: Comparison, file: Path) -> None:
     keys = {key: f"params.{key}" if key in ABOUT + FINAL else key for key in comparison.varies}
     with file.open("w", newline="", encoding="utf-8", errors="replace") as opened:
         writer = csv.writer(opened)
-        writer.writerow([*ABOUT, *keys.values(), *FINAL])
+        writer.writerow([*ABOUT, *map(plain_cell, keys.values()), *FINAL])
         for run in comparison.runs:
             reason = run.reason if run.ended_step is None else describe_ending(run)
             steps = max((int(curve.steps[-1]) for curve in run.curves.values()), default=None)
@@ -52,9 +52,25 @@ def write_results(comparison: Comparison, file: Path) -> None:
                 run.seconds,
             )
             params = (run.params.get(key, "") for key in keys)
-            writer.writerow(
-                [run.run_id, run.name, run.outcome, run.verdict, reason, *params, *final]
-            )
+            texts = (run.run_id, run.name, run.outcome, run.verdict, reason, *params)
+            writer.writerow([*map(plain_cell, texts), *final])
+
+
+def plain_cell(text: str) -> str:
+    """Return a text that a spreadsheet takes for no formula: -0.5 stays, =1+1 gets an apostrophe.
+
+    A store may have any name in it, and a formula may run programs.
+    """
+    return text if text[:1] not in ("=", "+", "-", "@") or is_number(text) else f"'{text}"
+
+
+def is_number(text: str) -> bool:
+    """Return whether a text is a number."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def curve_arrays(runs: Sequence[Run]) -> dict[str, NDArray[Any]]:

@@ -116,7 +116,7 @@ def claim(folder: Path, multirun: DictConfig, store: Store | None) -> Path:
             continue
         try:
             mine.mkdir(parents=True, exist_ok=True)
-            with (mine / CLAIM).open("x") as file:
+            with (mine / CLAIM).open("x", encoding="utf-8", errors="replace") as file:
                 file.write(OmegaConf.to_yaml(multirun))
         except FileExistsError:
             continue

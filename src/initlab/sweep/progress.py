@@ -15,7 +15,6 @@ from rich.text import Text
 from initlab.console import make_console, style_of
 from initlab.run import Result
 from initlab.sweep.plan import State, TrialPlan
-from initlab.text import printable
 from initlab.tracking.names import Outcome
 
 MAX_NAME = 44  # characters; longer names are shortened in the middle
@@ -101,7 +100,7 @@ class SweepProgress:
             line.append(word, style_of(word))
         else:
             line.append(f"  {result.outcome}", style_of(result.outcome))
-            line.append(f": {printable(result.reason)}" if result.reason else "")
+            line.append(f": {result.reason}" if result.reason else "")
             line.truncate(self.console.width, overflow="ellipsis")
         self.console.print(line, soft_wrap=True)
 

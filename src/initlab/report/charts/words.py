@@ -5,10 +5,10 @@ from __future__ import annotations
 import textwrap
 from functools import lru_cache
 
-from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
-from initlab.text import printable
+from initlab.figures import drawable
 
 TITLE, SIZE, SMALL = 10.0, 9.0, 7.5  # points
 PLAIN = 1e4  # numbers below are written without a power of ten
@@ -30,18 +30,12 @@ def compact(value: float, digits: int = 3) -> str:
 
 
 @lru_cache(maxsize=4096)
-def drawable(text: str) -> str:
-    """Return a text in one line, with a square for each letter that the font lacks."""
-    font = get_font(findfont(FontProperties()))
-    line = " ".join(printable(text[:LETTERS]).split())
-    return "".join(c if font.get_char_index(ord(c)) else "\N{WHITE SQUARE}" for c in line)
-
-
-@lru_cache(maxsize=4096)
 def text_width(text: str, size: float = SIZE) -> float:
     """Return how wide a line of text is, in inches."""
     font = FontProperties(size=size)
-    width, *_ = text_to_path.get_text_width_height_descent(drawable(text), font, ismath=False)
+    width, *_ = text_to_path.get_text_width_height_descent(
+        drawable(text[:LETTERS]), font, ismath=False
+    )
     return float(width) / 72
 
 
@@ -51,7 +45,7 @@ def wrap(text: str, width: float, size: float = SIZE, lines: int = LINES) -> str
 
     Two letters stay, however narrow it is.
     """
-    text = drawable(text)
+    text = drawable(text[:LETTERS])
     if text_width(text, size) <= width:
         return text
     letters = max(2, int(width / (NARROWEST * size / SIZE)) + 1)
