@@ -1,4 +1,4 @@
-"""Killing: sweeps in processes of their own, what may befall them, and what must hold afterwards."""
+"""Killing: sweeps in processes of their own, what befalls them, and what must hold afterwards."""
 
 import csv
 import math
@@ -100,6 +100,7 @@ class NewInterpreter:
 class Site:
     """A folder with a store, in which a command is run, attacked, and run to its end.
 
+    env    what the command has in its environment beside what all have
     story  what happened so far, for whoever has to find out why a test failed
     """
 
@@ -107,6 +108,7 @@ class Site:
     folder: Path
     uri: str
     warm: object
+    env: dict = field(default_factory=dict)
     story: list = field(default_factory=list)
     groups: list = field(default_factory=list)
 
@@ -126,6 +128,7 @@ class Site:
         """Start the command, as the leader of a group of processes."""
         self.tell(f"cd {self.folder}; {shlex.join(['python', 'src/train.py', *self.line])}")
         env = {key: text for key, text in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
+        env |= self.env
         if self.plan.warm:
             command = self.warm.start(
                 TRAIN, *self.line, cwd=self.folder, env=env, start_new_session=True
@@ -140,7 +143,9 @@ class Site:
         try:
             return command.wait(HANG_SECONDS)
         except TimeoutError:
-            members = [(each.pid, each.status(), each.cmdline()[1:3]) for each in group(command.pid)]
+            members = [
+                (each.pid, each.status(), each.cmdline()[1:3]) for each in group(command.pid)
+            ]
             self.tell(f"it hangs: {members}")
             kill_group(command.pid, signal.SIGABRT)  # upon which faulthandler prints all stacks
             time.sleep(1)
@@ -194,7 +199,7 @@ class Site:
         for leader in self.groups:
             while left := group(leader):
                 if time.monotonic() > deadline:
-                    words = [(each.pid, each.status(), each.cmdline()[1:3]) for each in left]
+                    words = described(left)
                     kill_group(leader, signal.SIGKILL)
                     raise AssertionError(f"processes are left after {END_SECONDS} s: {words}")
                 time.sleep(0.01)
@@ -207,14 +212,10 @@ class Site:
         self.check_gone()
         client = MlflowClient(self.uri)
         runs = [run for page in pages(client) for run in page]
-        self.tell("\n".join(f"{run.info.status} {run.info.run_name} {run.info.run_id}"
-                            for run in runs if run.data.tags.get("sweep", "").startswith("sweep")))  # fmt: skip
         assert [run.info.run_name for run in runs if run.info.status == "RUNNING"] == []
         own = [run for run in runs if run.data.tags["sweep"].partition("-")[0] == "sweep"]
         done = [
-            run
-            for run in own
-            if run.info.status == "FINISHED" and run.data.tags["role"] == "trial"
+            run for run in own if run.info.status == "FINISHED" and run.data.tags["role"] == "trial"
         ]
         marks = Counter(run.data.tags["fingerprint"] for run in done)
         assert [*marks.values()] == [1] * TRIALS[self.plan.sweeper], marks
@@ -246,11 +247,14 @@ class Site:
         """Assert that the store is sound, and nothing half-made lies beside it."""
         names = {file.name for file in self.folder.iterdir()}
         assert names - {"mlflow.db", "mlruns", "outputs"} == set()
+        if self.plan.database == "sqlite":
+            check_sound(self.folder / "mlflow.db")
+
+    def check_quiet(self):
+        """Assert that no trial has met an error."""
         assert [*self.folder.rglob("traceback.txt")] == []
         for file in self.folder.rglob("output.txt"):
             assert "Traceback" not in file.read_text()
-        if self.plan.database == "sqlite":
-            check_sound(self.folder / "mlflow.db")
 
 
 def check_sound(database):
@@ -296,6 +300,11 @@ def group(leader):
             if alive and os.getpgid(process.pid) == leader:
                 found.append(process)
     return found
+
+
+def described(processes):
+    """Return what processes are, for a message."""
+    return [(each.pid, each.status(), each.cmdline()[1:3]) for each in processes]
 
 
 def kill_group(leader, number):

@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -84,10 +85,14 @@ def grow(uri, folder, scale, forks):
 
 
 class Ground:
-    """Where commands of any plan find a folder and a store, and how long they take in peace."""
+    """Where commands of any plan find a folder and a store, and how long they take in peace.
 
-    def __init__(self, request):
+    warm  the name of the fixture that starts them
+    """
+
+    def __init__(self, request, warm):
         self.request = request
+        self.warm = warm
         self.measured = {}
         self.expected = {}
         self.databases = 0
@@ -107,7 +112,7 @@ class Ground:
             name = f"case{self.databases}"
             server.copy("grown" if plan.store == "grown" else "template1", name)
             uri = server.uri(name)
-        made = Site(plan, folder, uri, self.request.getfixturevalue("forks"))
+        made = Site(plan, folder, uri, self.request.getfixturevalue(self.warm))
         try:
             yield made
         except AssertionError as error:
@@ -126,7 +131,7 @@ class Ground:
 
 @pytest.fixture(scope="session")
 def ground(request):
-    return Ground(request)
+    return Ground(request, "forks")
 
 
 def plan_of(rng):
@@ -154,22 +159,25 @@ def test_whatever_kills_a_sweep_the_same_command_completes_it(ground, tmp_path, 
                 site.check_gone()
         site.check_end(site.start(), {0})
         site.check_all(expected)
+        site.check_quiet()
 
 
-# A few that always run, each with the attack that has found most.
+# A few that always run: the attack, and the seconds between which it comes.
 SHORT = [
-    (Plan("grid", 1, "fresh"), "SIGKILL to the group", (0.0, 1.5)),
-    (Plan("grid", 2, "fresh"), "SIGINT", (0.3, 1.5)),
+    (Plan("grid", 1, "fresh"), "SIGKILL to the group", (0.0, 1.0)),
+    (Plan("grid", 1, "fresh"), "SIGINT", (0.0, 1.0)),
     (Plan("search", 2, "made"), "SIGKILL to the parent", (0.5, 2.0)),
 ]
 
 
 @pytest.mark.parametrize(("plan", "attack", "span"), SHORT, ids=["killed", "interrupted", "alone"])
 def test_a_sweep_that_is_killed_at_a_random_moment_is_completed(
-    ground, tmp_path, plan, attack, span
+    request, tmp_path, plan, attack, span
 ):
     rng = np.random.default_rng(SHORT.index((plan, attack, span)))
-    with ground.site(plan, tmp_path / "war") as site:
+    with Ground(request, "warm").site(plan, tmp_path / "war") as site:
         site.attack(attack, float(rng.uniform(*span)), [])
+        site.plan = replace(plan, processes=1)  # which starts faster
         site.check_end(site.start(), {0})
         site.check_all()
+        site.check_quiet()
