@@ -254,7 +254,8 @@ class Site:
         """Assert that no trial has met an error."""
         assert [*self.folder.rglob("traceback.txt")] == []
         for file in self.folder.rglob("output.txt"):
-            assert "Traceback" not in file.read_text()
+            text = file.read_text()
+            assert "Traceback" not in text, text
 
 
 def check_sound(database):
