@@ -430,7 +430,9 @@ def test_a_disk_that_is_full_loses_nothing_that_was_recorded(
     plan = Plan(str(rng.choice(["grid", "search"])), int(rng.choice([1, 2])), "made")
     place = tmp_path / "lab"
     place.mkdir()
-    disk = {"everything": place, "outputs": place / "outputs", "temporary": tmp_path / "tmp"}[where]
+    # A socket is made in TMPDIR, whose path may not be long.
+    scratch = Path(tempfile.mkdtemp()) if where == "temporary" else None
+    disk = {"everything": place, "outputs": place / "outputs", "temporary": scratch}[where]
     with small_disk(disk, int(rng.integers(12, 40))):
         shutil.copy(empty_store, place)
         site = Site(plan, place, f"sqlite:///{place}/mlflow.db", warm)
@@ -443,6 +445,8 @@ def test_a_disk_that_is_full_loses_nothing_that_was_recorded(
         except AssertionError as error:
             error.add_note("\n".join(site.story))
             raise
+    if scratch:
+        scratch.rmdir()
 
 
 def check_disk(site, disk, left, begun):
