@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TRAIN, Lab, lab_after, wait_for
+from conftest import TRAIN, lab_after, wait_for
 from killing import Plan, Site, check_sound
 from lying import (
     ANSWERS,
@@ -114,8 +114,10 @@ def test_whatever_a_server_answers_any_command_ends_with_one_clear_error(
 
 
 @pytest.fixture
-def at_server(lab, served_store):
-    """Return the address of a server, with a lab whose folder is not that of its store."""
+def at_server(lab, served_store, monkeypatch):
+    """Return the address of a server, which commands do not wait for as long as they usually do."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "4")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     return served_store[1]
 
 
@@ -127,7 +129,7 @@ def through(lab, proxy, *line):
 
 
 @pytest.mark.torture
-@pytest.mark.parametrize("death", Proxy.DEATHS)
+@pytest.mark.parametrize("death", sorted({*Proxy.DEATHS} - {"HTML"}))  # which takes any file
 def test_a_run_whose_server_dies_leaves_its_files_where_it_says(lab, at_server, death):
     line = [*TINY, "train.steps=2000", "train.eval_every=1000"]
     whole = Proxy(at_server, 10_000, death)
@@ -141,7 +143,9 @@ def test_a_run_whose_server_dies_leaves_its_files_where_it_says(lab, at_server, 
         assert error.startswith("error: "), told
         if "step " not in output:
             continue  # it has not been trained
-        assert f"files {lab.outputs}/run" in output, told
+        if f"files {lab.outputs}/run" not in output:
+            check_recorded(lab, at_server, told)
+            continue
         with (lab.outputs / "run" / "metrics.csv").open() as file:
             rows = [row for row in csv.DictReader(file) if row["metric"] == "train/loss"]
         steps = [int(row["step"]) for row in rows]
@@ -149,6 +153,19 @@ def test_a_run_whose_server_dies_leaves_its_files_where_it_says(lab, at_server, 
         assert all(math.isfinite(float(row["value"])) for row in rows)
         names = {file.name for file in (lab.outputs / "run").iterdir()}
         assert {"metrics.csv", "config.yaml", "weights.npz"} <= names, told
+
+
+def check_recorded(lab, server, told):
+    """Assert that all that the newest run has measured has arrived at a server."""
+    *_, run = at(lab, server).runs()
+    assert [*lab.values(run, "train/loss")] == [*range(2000)], told
+    assert {"config.yaml", "weights.npz"} <= lab.artifacts(run), told
+
+
+def at(lab, server):
+    """Point a lab to the store of a server."""
+    lab.uri = server
+    return lab
 
 
 @pytest.mark.torture
@@ -166,14 +183,12 @@ def test_a_sweep_whose_server_dies_is_completed_once_it_is_back(lab, at_server, 
     assert status in ((0,) if proxy.left >= 0 else (1, 2)), told
     status, output, error = ended(lab.start(f"tracking.uri={at_server}", *line))
     assert status == 0, output + error
-    served = Lab(lab.folder, lab.monkeypatch, lab.request)
-    served.uri = at_server
-    runs = served.found(f"params.seed in ('{1000 + 2 * index}', '{1001 + 2 * index}')".replace(
-        "params.seed in", "params.seed IN"))  # fmt: skip
+    seeds = {str(1000 + 2 * index), str(1001 + 2 * index)}
+    runs = [run for run in at(lab, at_server).runs() if run.data.params.get("seed") in seeds]
     done = [run.data.tags["fingerprint"] for run in runs if run.info.status == "FINISHED"]
     assert sorted(done) == sorted(set(done))
     assert len(done) == 4
-    assert "RUNNING" not in {run.info.status for run in served.found("")}
+    assert "RUNNING" not in {run.info.status for run in lab.found("")}
 
 
 # Databases
@@ -345,6 +360,15 @@ def read_only(request, swept, lab):
         yield place, options
 
 
+def admitted(options):
+    """Return whether another user may run this Python and read the project."""
+    command = [sys.executable, "-c", f"open({TRAIN!r})"]
+    try:
+        return subprocess.run(command, capture_output=True, **options).returncode == 0
+    except OSError:
+        return False
+
+
 @pytest.mark.torture
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_store_that_cannot_be_written_can_be_read(swept, read_only, tmp_path, kind):
@@ -356,10 +380,8 @@ def test_a_store_that_cannot_be_written_can_be_read(swept, read_only, tmp_path, 
     env = {**os.environ, "HOME": str(scratch), "XDG_CACHE_HOME": str(scratch / "cache"),
            "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(scratch)}  # fmt: skip
     env.pop("MLFLOW_TRACKING_URI", None)
-    if options:
-        access = subprocess.run([sys.executable, "-c", f"open({TRAIN!r})"], **options)
-        if access.returncode:
-            pytest.skip("another user may not read the project")
+    if options and not admitted(options):
+        pytest.skip("another user may not run this Python or read the project")
     before = bytes_of(place)
     try:
         done = subprocess.run([sys.executable, *line], cwd=scratch, env=env, capture_output=True,
