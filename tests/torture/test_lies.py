@@ -2,7 +2,7 @@
 
     KILLS=100 SEED=0 pytest -m torture tests/torture/test_lies.py
 
-What is drawn at random depends on SEED and an index. KILLS says how many indices there are.
+What is drawn at random depends on SEED and an index, of which there are more with more KILLS.
 """
 
 import contextlib
@@ -51,7 +51,11 @@ STEPS = 20
 TINY = [f"train.steps={STEPS}", "model.hidden=[10]", "tracking.pictures=false"]
 BOUND_SECONDS = 60
 RUN_ID = "0" * 32
-often = pytest.mark.parametrize("index", range(KILLS))
+
+
+def often(share):
+    """Run a test once for so many kills, each time with another index."""
+    return pytest.mark.parametrize("index", range(max(KILLS // share, 1)))
 
 
 def commands(uri, folder):
@@ -169,7 +173,7 @@ def at(lab, server):
 
 
 @pytest.mark.torture
-@often
+@often(10)
 def test_a_sweep_whose_server_dies_is_completed_once_it_is_back(lab, at_server, index):
     rng = np.random.default_rng([SEED, index])
     death = str(rng.choice(Proxy.DEATHS))
@@ -296,7 +300,7 @@ def test_an_empty_file_is_filled_by_training_and_refused_by_the_others(lab, caps
 
 @pytest.mark.torture
 @pytest.mark.parametrize("kind", KINDS)
-@often
+@often(5)
 def test_a_damaged_database_is_one_clear_error_or_does_no_harm(lab, swept, capsys, index, kind):
     rng = np.random.default_rng([SEED, index])
     source, ids = swept
@@ -444,7 +448,7 @@ def test_a_database_that_was_never_finished_is_completed_or_refused(lab, capsys,
 
 @pytest.mark.torture
 @pytest.mark.parametrize("where", ["everything", "outputs", "temporary"])
-@often
+@often(10)
 def test_a_disk_that_is_full_loses_nothing_that_was_recorded(
     warm, empty_store, tmp_path, index, where
 ):
@@ -543,7 +547,7 @@ def test_a_clock_that_is_set_back_in_the_middle_of_a_run_loses_nothing(lab, monk
 
 
 @pytest.mark.torture
-@often
+@often(5)
 def test_a_clock_that_is_set_back_at_any_moment_loses_nothing(lab, monkeypatch, index):
     rng = np.random.default_rng([SEED, index])
     clock = Clock(float(10 ** rng.uniform(-2, 9)), int(rng.integers(0, 400)))
@@ -882,7 +886,7 @@ def test_commands_to_the_terminal_in_a_table_are_not_passed_on(edited, what):
 
 @foreign_letters
 @pytest.mark.torture
-@often
+@often(10)
 @pytest.mark.parametrize("what", EDITS)
 def test_a_table_edited_in_any_way_gives_an_error_or_a_result(edited, what, index):
     rng = np.random.default_rng([SEED, index])
@@ -896,7 +900,7 @@ def test_a_table_edited_in_any_way_gives_an_error_or_a_result(edited, what, inde
 
 
 @pytest.mark.torture
-@often
+@often(5)
 def test_missing_rows_give_an_error_or_a_result(edited, index):
     rng = np.random.default_rng([SEED, index])
     for _ in range(int(rng.integers(1, 20))):
