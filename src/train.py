@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the imports in silence
+
 import contextlib
 import errno
 import os
-import signal
 import sys
 import traceback
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -19,18 +21,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from initlab import console
+from initlab import console, process
 from initlab.checks import UserError, one_line, shorten
 from initlab.config import PROJECT, ConfigError, explain, refuse_invalid, register
-from initlab.process import listened_signals
 from initlab.run import Result, RunSpec, attempt, train
 
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
-
-
-def terminate(number: int, frame: FrameType | None) -> NoReturn:
-    """Turn a signal into an exception, so that the run is closed."""
-    raise SystemExit(128 + number)
 
 
 @hydra.main(version_base="1.3", config_path=str(PROJECT / "conf"), config_name="config")
@@ -56,6 +52,9 @@ def main(composed: DictConfig) -> Result:
 
 def report(error: Exception) -> int:
     """Print an error, as a message or, for a defect, a traceback; return the exit status."""
+    if process.stops:  # what an interrupt has led to
+        console.error("interrupted")
+        return 128 + process.stops[0]
     if isinstance(error, UserError):
         console.error(shorten(str(error)))
         return 2
@@ -85,9 +84,6 @@ def report(error: Exception) -> int:
 
 def run() -> int:
     """Run `main` and return the exit status."""
-    for number in listened_signals():
-        if number != signal.SIGINT:  # which Python raises as KeyboardInterrupt
-            signal.signal(number, terminate)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # or Hydra would print errors in its own way
     try:
         console.begin_command()

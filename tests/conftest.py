@@ -17,6 +17,7 @@ from warm import WarmProcess
 
 import train
 from initlab.config import GROUPS, PROJECT, options
+from initlab.process import STOP_SIGNALS
 
 TRAIN = str(PROJECT / "src" / "train.py")
 
@@ -241,10 +242,11 @@ def lab(tmp_path, monkeypatch, empty_store, request):
     shutil.copy(empty_store, tmp_path / "mlflow.db")
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # as `run` sets it, so that it is taken back
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     made = Lab(tmp_path, monkeypatch, request)
     yield made
     for command in made.commands:
         if command.poll() is None:  # as the test has failed
             command.kill()
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)

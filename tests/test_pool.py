@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from multiprocessing import forkserver, get_all_start_methods
 
 import pytest
 from conftest import wait_for
@@ -175,3 +177,18 @@ def test_processes_end_with_the_one_that_runs_the_pool(tmp_path):
     process.wait()
     pids = [file.stem for file in tmp_path.glob("*.pid")]
     wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids))
+
+
+@pytest.mark.skipif("forkserver" not in get_all_start_methods(), reason="needs a fork server")
+def test_processes_are_started_after_their_server_was_killed():
+    pool = Pool(2)
+    pool.warm_up()
+    os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
+    assert [*answers(pool.run(square, [1, 2]))] in ([0, 1], [1, 0])
+
+
+def test_a_folder_for_temporary_files_may_have_a_long_name(monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", f"/tmp/{'long' * 30}")
+    pool = Pool(2)
+    pool.warm_up()
+    assert pool.context.get_start_method() == "spawn"  # which needs no socket there

@@ -520,6 +520,42 @@ def test_an_interrupted_run_is_killed_with_what_it_measured(lab, number, status)
     assert "activations.png" in lab.artifacts(run)
 
 
+def lost(number, error=None):
+    """Return a function that is interrupted by a signal, of which a library makes an error."""
+
+    def call(*_, **__):
+        try:
+            signal.raise_signal(number)
+        except (KeyboardInterrupt, SystemExit):
+            if error:
+                raise error from None
+
+    return call
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_of_which_a_library_makes_an_error_is_one(
+    lab, capsys, monkeypatch, number, status
+):
+    monkeypatch.setattr("initlab.run.RunSpec.of", lost(number, AttributeError("flags_cache")))
+    assert lab.run() == status
+    assert capsys.readouterr().err == "error: interrupted\n"
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError("lost")])
+@pytest.mark.parametrize("swept", [True, False])
+def test_a_run_that_a_library_kept_from_being_interrupted_is_killed(
+    lab, capsys, monkeypatch, error, swept
+):
+    monkeypatch.setattr("initlab.run.log_pictures", lost(signal.SIGINT, error))
+    line = ["-m", "seed=0,1"] if swept else []
+    assert lab.run(*line, "train.steps=30") == 130
+    assert "Traceback" not in capsys.readouterr().err
+    (run,) = lab.runs()
+    assert run.info.status == "KILLED"
+    assert "traceback.txt" not in lab.artifacts(run)
+
+
 def test_training_without_tracking_imports_neither_mlflow_nor_optuna(tmp_path):
     arguments = ["tracking.enabled=false", "train.steps=30", f"hydra.run.dir={tmp_path}/run"]
     code = (

@@ -153,6 +153,7 @@ def watch(request, output, error, status):
         send(pipe, os.waitstatus_to_exitcode(code))
         os._exit(0)
     sys.argv, folder, environment, apart = request
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's `&` turns off
     if apart:
         os.setsid()
     os.chdir(folder)

@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from initlab import process
 from initlab.checks import UserError
 from initlab.nn.diagnostics import Snapshot
 from initlab.nn.metrics import Statistic
@@ -95,8 +96,10 @@ def open_enduring(file: Path) -> TextIO:
 def begin_command() -> None:
     """Make this process independent of where it was started; raises `UserError` if it cannot be.
 
+    From here on Ctrl-C, SIGTERM and SIGHUP are exceptions, which let a run be closed.
     Matplotlib fails where the environment names a backend that it does not know, and needs none.
     """
+    process.handle_stops()
     endure()
     os.environ["MPLBACKEND"] = "agg"
     try:

@@ -11,12 +11,45 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping
 from types import FrameType
+from typing import NoReturn
 
 # What asks a process to end: Ctrl-C, kill, and the end of its terminal.
 STOP_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
 PATIENCE = 3  # times that Ctrl-C is deferred, or a server that hangs could not be interrupted
+
+
+stops: list[int] = []  # the signals that have interrupted what this process was doing
+
+
+def interrupt(number: int, frame: FrameType | None = None) -> NoReturn:
+    """Raise what lets a run be closed: the handler of stop signals."""
+    stops.append(number)
+    raise_stop(number)
+
+
+def raise_stop(number: int) -> NoReturn:
+    """Raise what a stop signal stands for."""
+    raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+
+def check_stops() -> None:
+    """Raise an interrupt again that was lost on its way.
+
+    It may come at any place of a library. OmegaConf, amid a copy, makes an AttributeError of it,
+    and from a destructor nothing comes through at all.
+    """
+    if stops:
+        raise_stop(stops[0])
+
+
+def handle_stops() -> None:
+    """Let stop signals interrupt this process from now on."""
+    stops.clear()
+    for number in listened_signals():
+        if number != signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, interrupt)
 
 
 @contextlib.contextmanager

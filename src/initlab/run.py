@@ -40,7 +40,7 @@ from initlab.nn.network import Parameters
 from initlab.nn.preparation import load, prepare
 from initlab.nn.training import Step
 from initlab.nn.verdict import Context
-from initlab.process import freeze_imports, gc_paused, identity, signals_deferred
+from initlab.process import check_stops, freeze_imports, gc_paused, identity, signals_deferred
 from initlab.tracking import provenance
 from initlab.tracking.names import Outcome, Role, Tag, TakenError
 from initlab.tracking.record import PATH, Record
@@ -245,6 +245,7 @@ def attempt(spec: RunSpec, open_pruner: OpenPruner | None = None) -> Result:
         except TakenError as other:
             return Result(Outcome.RUNNING, taken=other.run_id)
         except Exception as error:
+            check_stops()
             with console.open_enduring(spec.folder / "traceback.txt") as trace:
                 trace.writelines(traceback.format_exception(error))
             return Result(Outcome.FAILED, reason=one_line(error))
@@ -310,6 +311,7 @@ def follow(
 ) -> bool:
     """Record each step; return whether a search has ended the training early."""
     for step in steps:
+        check_stops()
         record.add(step)
         if tracker:
             tracker.log(step)

@@ -16,9 +16,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobStatus
 from omegaconf import DictConfig, OmegaConf
 
+from initlab import process
 from initlab.checks import one_line
 from initlab.config import output_folder
-from initlab.process import listened_signals
 from initlab.run import OpenPruner, Result, RunSpec, attempt
 from initlab.sweep.plan import TrialPlan, quote_override
 from initlab.sweep.pool import Interrupted, Started
@@ -152,6 +152,7 @@ def stopping(pool: Any, say: Callable[[str], None], caught: list[int]) -> Iterat
         last = now
         caught.append(number)
         if pool is None or pool.processes == 1:
+            process.stops.append(number)
             raise KeyboardInterrupt
         if len(caught) == 1:
             say("stopping: closing the running trials; Ctrl-C again ends them at once")
@@ -159,7 +160,7 @@ def stopping(pool: Any, say: Callable[[str], None], caught: list[int]) -> Iterat
         else:
             pool.kill()
 
-    before = {number: signal.signal(number, stop) for number in listened_signals()}
+    before = {number: signal.signal(number, stop) for number in process.listened_signals()}
     try:
         yield
     finally:

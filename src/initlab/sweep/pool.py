@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -22,8 +23,10 @@ from typing import Any
 
 import cloudpickle  # type: ignore[import-untyped]
 
-from initlab.process import STOP_SIGNALS, environment
+from initlab import process
 
+START_ATTEMPTS = 3
+SOCKET_LETTERS = 70  # of the folder for temporary files, in which a fork server has its socket
 AGAIN_SECONDS = 1.0  # after which a process is asked once more to stop
 
 
@@ -51,8 +54,15 @@ class Worker:
 
     def __init__(self, context: Any, function: bytes) -> None:
         self.pipe, end = context.Pipe()
-        self.process = context.Process(target=serve, args=(end, function), daemon=True)
-        self.process.start()
+        for attempt in range(START_ATTEMPTS):
+            self.process = context.Process(target=serve, args=(end, function), daemon=True)
+            try:
+                self.process.start()
+                break
+            except (EOFError, OSError):  # its server was killed; the next start starts another
+                if attempt == START_ATTEMPTS - 1:
+                    raise
+                time.sleep(0.1)
         end.close()
 
     def answer(self) -> Any:
@@ -80,7 +90,8 @@ class Pool:
         self.drained = False
         self.stopped = False
         self.busy: dict[Any, tuple[Worker, int]] = {}
-        forks = "forkserver" in multiprocessing.get_all_start_methods()
+        fits = len(os.fsencode(tempfile.gettempdir())) <= SOCKET_LETTERS
+        forks = fits and "forkserver" in multiprocessing.get_all_start_methods()
         self.context: Any = multiprocessing.get_context("forkserver" if forks else "spawn")
 
     def warm_up(self) -> None:
@@ -91,7 +102,7 @@ class Pool:
             self.context.set_forkserver_preload(["initlab.sweep.preload"])
             # The server does not get sys.path (gh-117378 of CPython), and would use any
             # other copy of initlab that is installed.
-            with environment({"PYTHONPATH": os.pathsep.join(sys.path)}):
+            with process.environment({"PYTHONPATH": os.pathsep.join(sys.path)}):
                 forkserver.ensure_running()
 
     def run(
@@ -176,7 +187,7 @@ class Pool:
 
 def serve(pipe: Any, pickled: bytes) -> None:
     """Answer calls until the pipe is closed. SIGTERM interrupts a call, and only that."""
-    for number in STOP_SIGNALS:  # which are for the process that runs the pool
+    for number in process.STOP_SIGNALS:  # which are for the process that runs the pool
         signal.signal(number, signal.SIG_IGN)
     sys.unraisablehook = tell_unraisable
     threading.Thread(target=end_with_parent, daemon=True).start()
@@ -188,11 +199,12 @@ def serve(pipe: Any, pickled: bytes) -> None:
         now = time.monotonic()
         if now > last + AGAIN_SECONDS / 2:  # or a second signal would cut short what closes a run
             last = now
-            raise SystemExit(128 + number)
+            process.interrupt(number)
 
     with contextlib.suppress(EOFError, OSError):
         while True:
             argument = pipe.recv()
+            process.stops.clear()
             try:
                 try:
                     signal.signal(signal.SIGTERM, interrupt)

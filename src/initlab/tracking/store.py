@@ -30,6 +30,7 @@ from initlab.tracking.provenance import mask_password
 from initlab.tracking.queries import filter_string, find_runs, search_runs, start_time
 
 CONNECT_SECONDS = 5.0
+NOT_MLFLOW = "what answers there is no server of MLflow"
 SPARE_BYTES = 4 << 20  # what must fit on the disk before a run begins
 
 
@@ -55,6 +56,11 @@ class Store:
     uri: str
     ui: str
     command: str | None
+
+    @property
+    def is_database(self) -> bool:
+        """Whether this process talks to the database itself, and not to a server."""
+        return self.command is not None
 
     def has(self, tag: str, value: str) -> bool:
         """Return whether a run of the experiment has a tag of this value."""
@@ -241,7 +247,10 @@ def make_ready(database: Path) -> None:
 
 def check_reachable(uri: str) -> None:
     """Raise unless a server accepts connections."""
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError as error:  # http://[
+        raise TrackingError(f"tracking.uri={mask_password(uri)}: {error}") from error
     kind = parts.scheme.partition("+")[0]  # less the driver of a database
     try:
         port = parts.port or {"http": 80, "https": 443, "mysql": 3306}.get(kind, 5432)
@@ -281,7 +290,9 @@ def connect(uri: str) -> MlflowClient:
     else:
         check_reachable(uri)
     with quick_and_quiet():
-        return MlflowClient(uri)
+        client = MlflowClient(uri)
+        client.search_experiments(max_results=1)  # or one that fails would be asked for minutes
+        return client
 
 
 @contextlib.contextmanager
@@ -305,6 +316,8 @@ def reading(uri: str | None, project: Path) -> Iterator[MlflowClient]:
 def find_experiment(client: MlflowClient, name: str) -> str:
     """Return the id of an experiment, `MissingError` if there is none of this name."""
     found = client.get_experiment_by_name(name)
+    if found is not None and not found.experiment_id:
+        raise TrackingError(f"tracking.uri={mask_password(client.tracking_uri)}: {NOT_MLFLOW}")
     if found is None:
         names = sorted(experiment.name for experiment in client.search_experiments())
         raise MissingError(

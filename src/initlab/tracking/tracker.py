@@ -10,6 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 
@@ -19,8 +20,7 @@ from PIL.Image import Image
 from initlab.checks import one_line
 from initlab.nn.training import Step
 from initlab.nn.verdict import Verdict
-from initlab.process import signals_deferred
-from initlab.tracking import sqlite
+from initlab.process import signals_deferred, stops
 from initlab.tracking.names import Outcome, Status, Tag, TakenError
 from initlab.tracking.store import Store, TrackingError, explained, quick_and_quiet, write_lock
 
@@ -121,30 +121,27 @@ class Tracker:
             )
 
     @contextlib.contextmanager
-    def talking(self) -> Iterator[None]:
+    def talking(self, lock: AbstractContextManager[None] | None = None) -> Iterator[None]:
         """Raise `TrackingError` if the store fails, and from then on without trying again.
 
-        MLflow retries for minutes before it gives up on a server. Once is enough.
+        MLflow retries for minutes before it gives up on a server. Once is enough. A database is not
+        interrupted: whatever the interrupted call had begun would keep it locked.
+
+        lock  is held meanwhile
         """
         if self.failure:
             raise self.failure
+        whole = signals_deferred() if self.store.is_database else contextlib.nullcontext()
         try:
-            with explained(self.store.uri):
+            with explained(self.store.uri), lock or contextlib.nullcontext(), whole:
                 yield
         except TrackingError as error:
             self.failure = error
             raise
 
-    @contextlib.contextmanager
-    def writing(self) -> Iterator[None]:
-        """Talk to the store; to a SQLite database, one process at a time.
-
-        An interrupted transaction would keep the database locked.
-        """
-        brief = sqlite.path_of(self.store.uri) is not None
-        patience = signals_deferred() if brief else contextlib.nullcontext()
-        with self.talking(), write_lock(self.store.uri), patience:
-            yield
+    def writing(self) -> AbstractContextManager[None]:
+        """Talk to the store; to a SQLite database, one process at a time."""
+        return self.talking(write_lock(self.store.uri))
 
     def __enter__(self) -> Tracker:
         try:
@@ -174,7 +171,8 @@ class Tracker:
     ) -> None:
         status = self.status
         if kind is not None:
-            status = Status.FAILED if issubclass(kind, Exception) else Status.KILLED
+            stopped = bool(stops) or not issubclass(kind, Exception)
+            status = Status.KILLED if stopped else Status.FAILED
         with signals_deferred():
             try:
                 if error is not None and status == Status.FAILED:
