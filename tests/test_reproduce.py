@@ -446,7 +446,7 @@ STORES = {
     "sqlite:///{folder}/none/none.db": "there is no such database",
     "sqlite:///{folder}": "there is no such database",
     "sqlite:///{folder}/text": "file is not a database",
-    "sqlite:///{folder}/empty": "no such table: runs",
+    "sqlite:///{folder}/empty": "it is empty",
     "http://127.0.0.1:9": "Connection refused",
     "http://127.0.0.1:port": "Port could not be cast",
     "{folder}/mlruns": "must be a database",

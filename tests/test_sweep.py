@@ -360,10 +360,10 @@ def test_two_sweeps_at_once_into_a_fresh_database_lose_nothing_whatever_the_fold
 @pytest.mark.parametrize("finishes", [True, False])
 def test_sweeps_at_once_share_their_trials(lab, finishes):
     line = ["-m", "seed=0,1,2", *TINY, "train.eval_every=10000000", "model.hidden=[500]"]
-    first = lab.start(*line, "train.steps=400", "hydra.launcher.processes=1")
+    first = lab.start(*line, "train.steps=400")
     wait_for(lambda: lab.begun == 1)
     os.kill(first.pid, signal.SIGSTOP)  # in the middle of its first trial
-    second = lab.start(*line, "train.steps=400", "hydra.launcher.processes=1")
+    second = lab.start(*line, "train.steps=400")
     wait_for(lambda: count(lab, "FINISHED") == 2)
     wait_for(lambda: "waiting for seed=0, which another sweep runs" in second.printed())
     os.kill(first.pid, signal.SIGCONT if finishes else signal.SIGKILL)

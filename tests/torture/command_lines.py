@@ -633,7 +633,7 @@ def flags(rng: random.Random, drawn: Drawn) -> Hostile:
             ),
             *(("--config-name", "nope"), ("--config-dir", "nope"), ("--config-path", "nope")),
             *(("--experimental-rerun", "nope"), ("-sc", "query=nope")),
-            *(("--cfg", "job", "--package", "nope"), ("--info", "plugins", "--nope")),
+            *(("--info", "plugins", "--nope"),),
         )
     )
     return Hostile(words, tuple(word.lstrip("-") for word in words))

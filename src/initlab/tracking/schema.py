@@ -68,7 +68,9 @@ def make_ready(database: Path) -> Path | None:
 
 def refuse_unready(database: Path) -> None:
     """Raise `SchemaError` for a database that `make_ready` would make, upgrade or refuse."""
-    found = revision(database) if sqlite.tables_of(database) else ""
+    if not sqlite.tables_of(database):
+        raise SchemaError("it is empty")
+    found = revision(database)
     if found == installed_revision():
         return
     refuse_newer(found)
