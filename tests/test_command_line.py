@@ -199,3 +199,14 @@ def test_the_limit_of_a_grid_can_be_raised(lab, capsys):
     lab.refuses(capsys, ["the number of trials, 5", "got 4"], *line, "hydra.sweeper.limit=4")
     assert lab.run(*line, "hydra.sweeper.limit=5") == 0
     assert len(re.findall("seed=", capsys.readouterr().out)) == 5
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        (f"hydra.output_subdir={'µ' * 150}", "255 bytes"),
+        ("hydra/launcher=0.5", "hydra/launcher=0.5: a config group wants"),
+    ],
+)
+def test_a_setting_of_hydra_at_which_it_would_fail_later_is_refused(lab, capsys, typed, words):
+    lab.refuses(capsys, [words], typed)

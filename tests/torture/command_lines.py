@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import random
+import re
 import typing
 from dataclasses import dataclass, fields, replace
 from types import NoneType, UnionType
@@ -636,7 +637,7 @@ def flags(rng: random.Random, drawn: Drawn) -> Hostile:
             *(("--info", "plugins", "--nope"),),
         )
     )
-    return Hostile(words, tuple(word.lstrip("-") for word in words))
+    return Hostile(words, tuple(re.findall(r"[\w=]+", " ".join(words).replace("=", " "))))
 
 
 def odd_flags(rng: random.Random, drawn: Drawn) -> Hostile:

@@ -136,7 +136,7 @@ class Bench:
         typed = {key_of(word) for word in line.words}
         places = {"hydra.run.dir": "outputs", "hydra.sweep.dir": "multi/s"}
         settings = [f"{key}={self.folder}/{at}" for key, at in places.items() if key not in typed]
-        words = with_settings(line.words, settings)
+        words = line.words if "-sc" in line.words else with_settings(line.words, settings)
         ended = self.run(TRAIN, *words)
         return ended, judged(line, ended, before)
 
@@ -220,6 +220,11 @@ SHORT = 60
 HANGS = "does not end"
 
 
+def is_named(word, error):
+    """Return whether an error has a word, which may be shortened or escaped."""
+    return word[:SHORT] in error or repr(word)[1:-1][:SHORT] in error
+
+
 def judged(line, ended, before):
     """Return what is wrong with how a command line ended, None if nothing is."""
     both = ended.error + ended.output
@@ -258,8 +263,7 @@ def judged(line, ended, before):
         return Failure("opens a run before it is refused", first)
     if ended.files != before:
         return Failure("leaves files though refused", str(sorted(ended.files - before)[:3]))
-    # A long word is shortened in messages.
-    if line.named and not any(word and word[:SHORT] in ended.error for word in line.named):
+    if line.named and not any(word and is_named(word, ended.error) for word in line.named):
         return Failure("the error does not name what is wrong", first)
     return None
 

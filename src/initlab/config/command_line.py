@@ -32,7 +32,9 @@ from initlab.config.schema import GROUPS, ConfigError, options
 COMMAND = ("python", "src/train.py")
 NAMES = (str, QuotedString, dict, Sweep, Glob)  # what Hydra reads an option or its settings as
 SHELLS = ("bash", "fish", "zsh")
-LONGEST_KEY = 200  # file systems allow names of 255 bytes, and Hydra looks for a file of each name
+LONGEST_KEY = 200  # characters: Hydra looks for a file of each name
+FOLDERS = ("hydra.output_subdir", "hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
+LONGEST_NAME = 255  # bytes that file systems allow
 DEEPEST = 20  # levels of lists and groups; ours have one
 
 
@@ -169,6 +171,11 @@ def refuse_unusable_of_hydra(key: str, value: Any, names_code: bool) -> None:
     """Raise `ValueError` for settings of Hydra itself that it should not be given."""
     if names_code:
         raise ValueError("a config is data and cannot name code")
+    if key in FOLDERS and isinstance(value, str):
+        if any(len(os.fsencode(part)) > LONGEST_NAME for part in value.split("/")):
+            raise ValueError(f"a file or a folder has a name of at most {LONGEST_NAME} bytes")
+    elif key.startswith("hydra/") and value is not None:
+        raise ValueError("a config group wants one of its options")
     if key in ("hydra", "hydra.sweeper", "hydra.launcher") and not isinstance(value, dict):
         raise ValueError(f"{key} must be a group of keys")
     if key == "hydra/sweeper" and value == "basic":
