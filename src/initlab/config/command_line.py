@@ -171,10 +171,11 @@ def refuse_unusable_of_hydra(key: str, value: Any, names_code: bool) -> None:
     """Raise `ValueError` for settings of Hydra itself that it should not be given."""
     if names_code:
         raise ValueError("a config is data and cannot name code")
-    if key in FOLDERS and isinstance(value, str):
-        if any(len(os.fsencode(part)) > LONGEST_NAME for part in value.split("/")):
+    if key in FOLDERS:
+        parts = str(getattr(value, "text", value)).split("/")  # without quotes
+        if any(len(os.fsencode(part)) > LONGEST_NAME for part in parts):
             raise ValueError(f"a file or a folder has a name of at most {LONGEST_NAME} bytes")
-    elif key.startswith("hydra/") and value is not None:
+    if key.startswith("hydra/") and not (value is None or isinstance(value, str)):
         raise ValueError("a config group wants one of its options")
     if key in ("hydra", "hydra.sweeper", "hydra.launcher") and not isinstance(value, dict):
         raise ValueError(f"{key} must be a group of keys")
