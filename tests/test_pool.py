@@ -179,6 +179,16 @@ def test_processes_end_with_the_one_that_runs_the_pool(tmp_path):
     wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids))
 
 
+def blocked(_):
+    return {number.name for number in signal.pthread_sigmask(signal.SIG_BLOCK, [])}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no mask of signals")
+def test_ctrl_c_reaches_no_process_of_a_pool_not_even_while_it_starts():
+    assert {"SIGINT", "SIGHUP"} <= answers(Pool(2).run(blocked, [1]))[0]
+    assert blocked(None) == set()
+
+
 @pytest.mark.skipif("forkserver" not in get_all_start_methods(), reason="needs a fork server")
 def test_processes_are_started_after_their_server_was_killed():
     pool = Pool(2)

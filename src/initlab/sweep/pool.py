@@ -49,6 +49,23 @@ def cores() -> int:
     return int(joblib.cpu_count())
 
 
+@contextlib.contextmanager
+def terminal_signals_blocked() -> Iterator[None]:
+    """Keep Ctrl-C and the end of the terminal from processes that are started meanwhile.
+
+    They ignore both, but not before they have imported something. A signal that comes meanwhile is
+    received at the end.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class Worker:
     """One process, and the pipe to it."""
 
@@ -57,7 +74,8 @@ class Worker:
         for attempt in range(START_ATTEMPTS):
             self.process = context.Process(target=serve, args=(end, function), daemon=True)
             try:
-                self.process.start()
+                with terminal_signals_blocked():
+                    self.process.start()
                 break
             except (EOFError, OSError):  # its server was killed; the next start starts another
                 if attempt == START_ATTEMPTS - 1:
@@ -102,7 +120,8 @@ class Pool:
             self.context.set_forkserver_preload(["initlab.sweep.preload"])
             # The server does not get sys.path (gh-117378 of CPython), and would use any
             # other copy of initlab that is installed.
-            with process.environment({"PYTHONPATH": os.pathsep.join(sys.path)}):
+            path = {"PYTHONPATH": os.pathsep.join(sys.path)}
+            with process.environment(path), terminal_signals_blocked():
                 forkserver.ensure_running()
 
     def run(
