@@ -183,7 +183,7 @@ def fill(disk, left):
     file = disk / "filler"
     free = os.statvfs(disk)
     room = free.f_bavail * free.f_frsize - left
-    with file.open("wb") as opened, contextlib.suppress(OSError):
+    with contextlib.suppress(OSError), file.open("wb") as opened:
         for first in range(0, max(room, 0), 1 << 20):
             opened.write(bytes(min(1 << 20, room - first)))
     return file

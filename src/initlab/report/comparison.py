@@ -143,7 +143,8 @@ class Comparison:
         """The learning rate of each optimizer, if every optimizer has one of its own."""
         if "optimizer" not in self.varies or "optimizer.lr" in self.varies:
             return {}
-        params = [run.params for run in self.runs if "optimizer.lr" in run.params]
+        keys = {"optimizer", "optimizer.lr"}
+        params = [run.params for run in self.runs if keys <= run.params.keys()]
         found = {each["optimizer"]: each["optimizer.lr"] for each in params}
         return found if len({*found.values()}) > 1 else {}
 

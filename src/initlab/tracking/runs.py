@@ -215,5 +215,24 @@ def read_histograms(client: MlflowClient, run: TrackedRun) -> dict[str, NDArray[
             return {}
         # NumPy has an exception of its own for each way in which a file can be damaged.
         with contextlib.suppress(Exception), file.open("rb") as opened:
-            return dict(np.load(opened, allow_pickle=False))
+            arrays = dict(np.load(opened, allow_pickle=False))
+            return arrays if are_histograms(arrays) else {}
     return {}
+
+
+def are_histograms(arrays: Mapping[str, NDArray[np.generic]]) -> bool:
+    """Return whether arrays are such as `Record.histograms` makes."""
+    steps = arrays["steps"]
+    if not (steps.dtype.kind == "i" and steps.ndim == 1 and len(steps)):
+        return False
+    for name in {key.partition("/")[0] for key in arrays} - {"steps"}:
+        edges, counts = arrays[f"{name}/edges"], arrays[f"{name}/counts"]
+        if not (
+            edges.dtype.kind == "f" and np.isfinite(edges).all() and (np.diff(edges) > 0).all()
+        ):
+            return False
+        if counts.dtype.kind != "i" or counts.shape[::2] != (len(steps), len(edges) + 1):
+            return False
+        if (counts < 0).any() or not counts.sum(axis=-1).all():
+            return False
+    return True

@@ -13,8 +13,9 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import URL, make_url
+from sqlalchemy import URL, Engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
 KNOWN_REVISIONS = {"dc11669786a5"}  # of the schema, as Alembic numbers them
@@ -52,6 +53,7 @@ def connected(database: Path) -> Iterator[sqlite3.Connection]:
     """Open a SQLite database to read from it."""
     uri = f"{database.resolve().as_uri()}?mode=ro"
     with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
+        connection.text_factory = lambda text: text.decode(errors="replace")  # it may be damaged
         yield connection
 
 
@@ -111,7 +113,7 @@ def refuse_read_only(database: Path) -> None:
 def wait_until_free(database: Path, statement: str = "BEGIN IMMEDIATE") -> None:
     """Return when no other program keeps a database locked, so that a statement can be run.
 
-    MLflow gives up after 20 seconds. Raises `Error` after `PATIENCE_SECONDS`.
+    Here it is reported that this takes long. Raises `Error` after `PATIENCE_SECONDS`.
     """
     if not database.exists():
         return
@@ -129,6 +131,18 @@ def wait_until_free(database: Path, statement: str = "BEGIN IMMEDIATE") -> None:
 
         if not wait_for(is_free, f"{database}, which another program keeps locked"):
             raise Error(f"another program has locked it for {PATIENCE_SECONDS:.0f} seconds")
+
+
+def wait_longer(
+    connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
+) -> tuple[str, Any]:
+    """Let MLflow's statements wait as long for a lock as ours; SQLAlchemy calls it before each."""
+    if statement.startswith("PRAGMA busy_timeout"):
+        statement = f"PRAGMA busy_timeout = {1000 * PATIENCE_SECONDS:.0f}"
+    return statement, parameters
+
+
+event.listen(Engine, "before_cursor_execute", wait_longer, retval=True)
 
 
 def wait_for(is_free: Callable[[], bool], what: str) -> bool:

@@ -30,6 +30,10 @@ from initlab.tracking.provenance import mask_password
 from initlab.tracking.queries import filter_string, find_runs, search_runs, start_time
 
 CONNECT_SECONDS = 5.0
+# What a store may raise; a damaged database has texts that are none.
+FAILURES = (
+    MlflowException, SQLAlchemyError, sqlite.Error, OSError, ImportError, UnicodeDecodeError,
+)  # fmt: skip
 NOT_MLFLOW = "what answers there is no server of MLflow"
 SPARE_BYTES = 4 << 20  # what must fit on the disk before a run begins
 
@@ -166,7 +170,7 @@ def explained(uri: str) -> Iterator[None]:
     """Turn any error of a store into a `TrackingError`."""
     try:
         yield
-    except (MlflowException, SQLAlchemyError, sqlite.Error, OSError, ImportError) as error:
+    except FAILURES as error:
         first = re.sub(r"^\(raised as a result of .*\n", "", str(error)).partition("\n")[0]
         reason = re.sub(r"^(\[Errno \d+\]|\(\S+\)) ", "", first) or type(error).__name__
         raise TrackingError(
