@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -220,7 +220,7 @@ def read_histograms(client: MlflowClient, run: TrackedRun) -> dict[str, NDArray[
     return {}
 
 
-def are_histograms(arrays: Mapping[str, NDArray[np.generic]]) -> bool:
+def are_histograms(arrays: Mapping[str, NDArray[Any]]) -> bool:
     """Return whether arrays are such as `Record.histograms` makes."""
     steps = arrays["steps"]
     if not (steps.dtype.kind == "i" and steps.ndim == 1 and len(steps)):

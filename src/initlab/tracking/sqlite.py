@@ -52,7 +52,7 @@ def uri_of(database: Path) -> str:
 def connected(database: Path) -> Iterator[sqlite3.Connection]:
     """Open a SQLite database to read from it."""
     uri = f"{database.resolve().as_uri()}?mode=ro"
-    with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
+    with contextlib.closing(sqlite3.connect(uri, PATIENCE_SECONDS, uri=True)) as connection:
         connection.text_factory = lambda text: text.decode(errors="replace")  # it may be damaged
         yield connection
 
@@ -104,7 +104,7 @@ def copy(database: Path, other: Path) -> None:
 
 def refuse_read_only(database: Path) -> None:
     """Raise `Error` unless a database can be written."""
-    with contextlib.closing(sqlite3.connect(database)) as connection:
+    with contextlib.closing(sqlite3.connect(database, PATIENCE_SECONDS)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("CREATE TABLE initlab (written INTEGER)")
         connection.rollback()
