@@ -143,6 +143,7 @@ RUNS = [
     (["activation=softplus", "activation.beta=1e-300"], ["activation.beta must be", "1e-300"]),
     (["data=mnist", "data.root=/no/such/folder"], ["data.root=/no/such/folder: there is no"]),
     (["data=mnist", "data.root='~nobody/x'"], ["data.root=~nobody/x: there is no such folder"]),
+    (["data=mnist", f"data.root={'x' * 299}"], ["data.root=xxx", "there is no such folder"]),
     (["data=mnist", "data.root="], ["data.root must be null or the name of a folder; got ''"]),
     (["data=mnist", "data.timeout=1e300"], ["data.timeout must be", "at most 86400; got 1e+300"]),
 ]
@@ -206,6 +207,8 @@ def test_the_limit_of_a_grid_can_be_raised(lab, capsys):
     [
         (f"hydra.output_subdir='{'µ' * 150}'", "255 bytes"),
         ("hydra/launcher=0.5", "hydra/launcher=0.5: a config group wants"),
+        ("init@x=1", "init@x=1: a config group wants"),
+        ("@train=1", "@train=1: a group must stand before the @"),
     ],
 )
 def test_a_setting_of_hydra_at_which_it_would_fail_later_is_refused(capsys, typed, words):

@@ -250,6 +250,7 @@ def test_data_without_labels_show_how_a_signal_travels(lab, capsys):
         ("tracking.uri=./mlruns", ["tracking.uri=./mlruns", "sqlite:///"]),
         ("tracking.uri=http://127.0.0.1:port", ["tracking.uri=http://127.0.0.1:port", "port"]),
         ("tracking.uri=sqlite:////dev/null/x.db", ["tracking.uri=", "tracking.enabled=false"]),
+        (f"tracking.uri='http://{'µ' * 150}'", ["tracking.uri=http://µµµ", "cannot be used"]),
     ],
 )
 def test_a_mistake_opens_no_run_and_leaves_nothing(lab, capsys, typed, words):

@@ -137,6 +137,10 @@ def refuse_unusable(override: Override) -> None:
     key, value = override.key_or_group, override.value()
     if len(key) > LONGEST_KEY:
         raise ValueError(f"a key has at most {LONGEST_KEY} characters")
+    if not key:
+        raise ValueError("a group must stand before the @")
+    if override.package is not None and isinstance(value, (bool, int, float, dict)):
+        raise ValueError("a config group wants one of its options")
     names_code = any(part.startswith("_") for part in key.split("."))
     for item, depth in walk(value):
         if depth > DEEPEST:

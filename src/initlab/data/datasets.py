@@ -142,7 +142,7 @@ class IdxFiles(Dataset):
 
     def load(self, rng: np.random.Generator) -> Data:
         root = self.folder().resolve()
-        if self.root is not None and not root.is_dir():
+        if self.root is not None and not os.path.isdir(root):  # a name may be too long
             message = f"data.root={self.root}: there is no such folder"
             raise DataError(f"{message}\n{_manual_download(root)}")
         try:

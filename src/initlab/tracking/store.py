@@ -30,9 +30,9 @@ from initlab.tracking.provenance import mask_password
 from initlab.tracking.queries import filter_string, find_runs, search_runs, start_time
 
 CONNECT_SECONDS = 5.0
-# What a store may raise; a damaged database has texts that are none.
+# What a store may raise: a damaged database has texts that are none, an address names no host.
 FAILURES = (
-    MlflowException, SQLAlchemyError, sqlite.Error, OSError, ImportError, UnicodeDecodeError,
+    MlflowException, SQLAlchemyError, sqlite.Error, OSError, ImportError, UnicodeError,
 )  # fmt: skip
 NOT_MLFLOW = "what answers there is no server of MLflow"
 SPARE_BYTES = 4 << 20  # what must fit on the disk before a run begins
