@@ -298,7 +298,6 @@ def test_runs_of_processes_that_are_gone_are_closed_and_others_left_alone(lab):
     ("number", "status", "launcher", "running"),
     [
         (signal.SIGINT, 130, "cores", 2),
-        (signal.SIGINT, 130, "basic", 1),
         (signal.SIGTERM, 143, "basic", 1),
         (signal.SIGHUP, 129, "cores", 2),
     ],
@@ -319,25 +318,6 @@ def test_an_interrupted_sweep_closes_its_runs_and_goes_on_later(
     assert (count(lab, "FINISHED"), count(lab, "KILLED"), count(lab, "RUNNING")) == (2, running, 0)
     left = ["killed"] * running + ["new"] * (2 - running)
     assert states(lab, capsys, *line) == ["cached"] * 2 + left
-
-
-def test_a_sweep_killed_three_times_goes_on_where_it_stopped(lab):
-    steps = 500
-    line = ["-m", *ON_ALL_CORES, "init=xavier,he", "seed=0,1,2,3", *TINY, f"train.steps={steps}"]
-    for status, number in (("RUNNING", 1), ("FINISHED", 2), ("FINISHED", 4)):
-        # The last time all is in one process, as on one core.
-        launcher = ["hydra.launcher.processes=1"] if number == 4 else []
-        process = lab.start(*line, *launcher, start_new_session=True)
-        wait_for(lambda: count(lab, status) >= number)  # noqa: B023
-        os.killpg(process.pid, signal.SIGKILL)
-        assert process.wait(60) == -signal.SIGKILL
-        process.communicate()
-    assert lab.run(*line) == 0
-    done = [run for run in lab.runs() if run.info.status == "FINISHED"]
-    assert len(done) == 8
-    assert len({run.data.tags["fingerprint"] for run in done}) == 8
-    assert all(list(lab.values(run, "train/loss")) == list(range(steps)) for run in done)
-    assert set(statuses(lab.runs())) == {"FINISHED", "KILLED"}
 
 
 def test_two_sweeps_at_once_into_a_fresh_database_lose_nothing_whatever_the_folder(lab):
