@@ -326,7 +326,9 @@ def fuzz(bench, lines, stream):
         for failure, line, indices in sorted(groups.values(), key=lambda group: -len(group[2]))
     ]
     failed = sum(len(indices) for *_, indices in groups.values())
-    assert not told, f"{failed} of {len(lines)} command lines failed:\n" + "\n".join(told)
+    # Bytes that are no text could not be sent to the process that prints this.
+    whole = "\n".join(told).encode(errors="backslashreplace").decode()
+    assert not whole, f"{failed} of {len(lines)} command lines failed:\n{whole}"
 
 
 @pytest.mark.torture
