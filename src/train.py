@@ -76,7 +76,8 @@ def report(error: Exception) -> int:
     frames = traceback.walk_tb(error.__traceback__)
     names = {frame.f_globals.get("__name__", "").partition(".")[0] for frame, _ in frames}
     if not names & {"initlab", "hydra_plugins"}:
-        console.error(shorten(f"Hydra cannot use its settings: {one_line(error)}"))
+        typed = " ".join(sys.argv[1:])
+        console.error(shorten(f"Hydra cannot use the settings {typed}: {one_line(error)}"))
         return 2
     traceback.print_exception(error)
     return 1

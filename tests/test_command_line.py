@@ -208,6 +208,7 @@ def test_the_limit_of_a_grid_can_be_raised(lab, capsys):
         (f"hydra.output_subdir='{'µ' * 150}'", "255 bytes"),
         ("hydra/launcher=0.5", "hydra/launcher=0.5: a config group wants"),
         ("init@x=1", "init@x=1: a config group wants"),
+        ("hydra.output_subdir='\udcff'", "hydra.output_subdir"),
         ("@train=1", "@train=1: a group must stand before the @"),
     ],
 )

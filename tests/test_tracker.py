@@ -223,6 +223,13 @@ def test_a_store_that_failed_once_is_not_asked_again(store, monkeypatch):
     assert asked == [1]
 
 
+def test_the_folder_of_an_experiment_has_a_name_that_file_systems_allow():
+    assert stores.folder_name("my lab") == "my%20lab"
+    long = [stores.folder_name("µ" * count) for count in (300, 301)]
+    assert len({*long}) == 2
+    assert all(len(name) <= 200 for name in long)
+
+
 def test_a_second_opening_finds_the_experiment(store, tmp_path):
     again = open_store(store.uri, "lab", tmp_path)
     assert again.experiment_id == store.experiment_id

@@ -521,6 +521,13 @@ def test_an_interrupted_run_is_killed_with_what_it_measured(lab, number, status)
     assert "activations.png" in lab.artifacts(run)
 
 
+def test_the_name_of_a_run_turns_no_text_around(lab, capsys):
+    assert lab.run("hydra.job.name='\u202emoc'", "train.steps=3", "tracking.pictures=false") == 0
+    assert "\u202e" not in capsys.readouterr().out
+    (run,) = lab.runs()
+    assert run.info.run_name == "\N{REPLACEMENT CHARACTER}moc"
+
+
 def lost(number, error=None):
     """Return a function that is interrupted by a signal, of which a library makes an error."""
 

@@ -551,7 +551,7 @@ def contradictory(rng: random.Random, drawn: Drawn) -> Hostile:
     """Settings that are valid, but not together."""
     words = rng.choice(
         (
-            ("data=gaussian", "train.steps=1"),
+            ("model=mlp", "data=gaussian", "train.steps=1"),
             ("model=quadratic", "train.weight_decay=0.1"),
             ("model=quadratic", "model.hidden=[3]"),
             ("init=variance_scaling", "init.gain=auto", "init.scale=2"),

@@ -177,7 +177,7 @@ def refuse_unusable_of_hydra(key: str, value: Any, names_code: bool) -> None:
         raise ValueError("a config is data and cannot name code")
     if key in FOLDERS:
         parts = str(getattr(value, "text", value)).split("/")  # without quotes
-        if any(len(os.fsencode(part)) > LONGEST_NAME for part in parts):
+        if any(len(part.encode()) > LONGEST_NAME for part in parts):  # or bytes that are no text
             raise ValueError(f"a file or a folder has a name of at most {LONGEST_NAME} bytes")
     if key.startswith("hydra/") and not (value is None or isinstance(value, str)):
         raise ValueError("a config group wants one of its options")

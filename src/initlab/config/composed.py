@@ -10,6 +10,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from initlab.checks import no_such_option
 from initlab.config.schema import GROUPS, ConfigError, nothing_chosen, options
+from initlab.text import printable
 
 
 def plain_values(composed: DictConfig) -> dict[str, Any]:
@@ -37,13 +38,12 @@ def chosen_options(hydra: Any) -> dict[str, str]:
 
 
 def run_name(hydra: Any) -> str:
-    """Return the name of a run: set by a sweep, or the settings that were typed, or ""."""
+    """Return the `printable` name of a run: set by a sweep, or what was typed, or ""."""
     if any(text.startswith("hydra.job.name=") for text in typed_overrides(hydra.overrides.hydra)):
-        return str(hydra.job.name)
-    return " ".join(
-        text
-        for text in typed_overrides(hydra.overrides.task)
-        if not text.startswith(("tracking.", "sweep."))
+        return printable(str(hydra.job.name))
+    typed = typed_overrides(hydra.overrides.task)
+    return printable(
+        " ".join(text for text in typed if not text.startswith(("tracking.", "sweep.")))
     )
 
 

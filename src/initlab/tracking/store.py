@@ -26,10 +26,11 @@ from initlab.checks import UserError
 from initlab.process import environment, is_elsewhere, is_gone, is_this_process
 from initlab.tracking import chart_view, sqlite
 from initlab.tracking.names import Role, Status, Tag
-from initlab.tracking.provenance import mask_password
+from initlab.tracking.provenance import digest, mask_password
 from initlab.tracking.queries import filter_string, find_runs, search_runs, start_time
 
 CONNECT_SECONDS = 5.0
+MOST_LETTERS = 200  # of a folder's name
 # What a store may raise: a damaged database has texts that are none, an address names no host.
 FAILURES = (
     MlflowException, SQLAlchemyError, sqlite.Error, OSError, ImportError, UnicodeError,
@@ -147,7 +148,7 @@ def open_store(uri: str | None, experiment: str, project: Path, create: bool = T
             artifacts = None
             if database := sqlite.path_of(uri):
                 check_folder(database.parent)
-                folder = database.resolve().parent / "mlruns" / quote(experiment, safe="")
+                folder = database.resolve().parent / "mlruns" / folder_name(experiment)
                 artifacts = folder.as_uri()
             else:
                 check_reachable(uri)
@@ -163,6 +164,12 @@ def open_store(uri: str | None, experiment: str, project: Path, create: bool = T
         "mlflow ui" if plain else f"mlflow ui --backend-store-uri {shlex.quote(mask_password(uri))}"
     )
     return Store(client, experiment_id, uri, "http://127.0.0.1:5000", command)
+
+
+def folder_name(experiment: str) -> str:
+    """Return a name that file systems allow; a long one is cut, and told apart by a hash."""
+    name = quote(experiment, safe="")
+    return name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 20]}-{digest(name)}"
 
 
 @contextlib.contextmanager
