@@ -78,7 +78,7 @@ class Enduring(io.FileIO):
 
 
 class StandardOutput(Enduring):
-    """Standard output, whose failure is told on standard error."""
+    """Standard output, whose failure is reported on standard error."""
 
     def failed(self, error: OSError) -> None:
         """Say what happened."""

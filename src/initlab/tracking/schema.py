@@ -40,12 +40,13 @@ def make_ready(database: Path) -> Path | None:
     version, or was left by an upgrade that was interrupted.
     """
     remove_drafts(database)
-    if not database.exists() or not sqlite.tables_of(database):
+    tables = sqlite.tables_of(database) if database.exists() else set()
+    if not tables:
         with draft_of(database) as draft:
             create(draft)
             put_in_place(draft, database)
         return None
-    found = revision(database)
+    found = revision(database, tables)
     if found == installed_revision():
         return None
     refuse_newer(found)
@@ -68,9 +69,10 @@ def make_ready(database: Path) -> Path | None:
 
 def refuse_unready(database: Path) -> None:
     """Raise `SchemaError` for a database that `make_ready` would make, upgrade or refuse."""
-    if not sqlite.tables_of(database):
+    tables = sqlite.tables_of(database)
+    if not tables:
         raise SchemaError("it is empty")
-    found = revision(database)
+    found = revision(database, tables)
     if found == installed_revision():
         return
     refuse_newer(found)
@@ -80,12 +82,11 @@ def refuse_unready(database: Path) -> None:
     )
 
 
-def revision(database: Path) -> str:
+def revision(database: Path, tables: set[str]) -> str:
     """Return the revision of MLflow's schema, "" if it was left half made before the first.
 
-    Raises `SchemaError` if the tables are not MLflow's.
+    Raises `SchemaError` if its tables are not MLflow's.
     """
-    tables = sqlite.tables_of(database)
     if "experiments" not in tables:
         raise SchemaError("it is a database of another program than MLflow")
     return sqlite.revision_of(database) if "alembic_version" in tables else ""
