@@ -2,6 +2,7 @@
 
 import pickle
 
+from hydra._internal import defaults_list
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import ConfigRepository
 
@@ -12,12 +13,18 @@ def compose_once(patch=setattr):
     What it makes of it afterwards is its own: each time it is given a copy.
     """
     read, merge = ConfigRepository.load_config, ConfigLoaderImpl._compose_config_from_defaults_list
+    make_map = defaults_list._create_interpolation_map
     pickles = {}
 
     def once(make, key):
         if key not in pickles:
             pickles[key] = pickle.dumps(make())
         return pickle.loads(pickles[key])  # since Hydra goes on to change what it is given
+
+    def map_if_needed(overrides, defaults, self_added):
+        if any(default.is_interpolation() for default in defaults):
+            return make_map(overrides, defaults, self_added)
+        return None  # which nobody will look at
 
     def places(repo):
         return tuple(f"{source.scheme()}://{source.path}" for source in repo.get_sources())
@@ -28,5 +35,6 @@ def compose_once(patch=setattr):
     def merge_once(self, defaults, repo):
         return once(lambda: merge(self, defaults, repo), (places(repo), repr(defaults)))
 
+    patch(defaults_list, "_create_interpolation_map", map_if_needed)
     patch(ConfigRepository, "load_config", read_once)
     patch(ConfigLoaderImpl, "_compose_config_from_defaults_list", merge_once)

@@ -14,7 +14,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from initlab.config import GROUPS, PROJECT, options, register
-from initlab.tracking import provenance
+from initlab.tracking import provenance, schema
 
 for name in ("matplotlib.pyplot", "optuna", "initlab.search.search", "initlab.search.pruning"):
     importlib.import_module(name)
@@ -27,6 +27,7 @@ with initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
     compose("config")  # the usual merge
 GlobalHydra.instance().clear()
 provenance.tags(PROJECT)
+schema.installed_revision()
 utils = mlflow.store.db.utils
 utils._get_latest_schema_revision = functools.cache(utils._get_latest_schema_revision)
 utils._get_latest_schema_revision()
