@@ -12,6 +12,7 @@ import pytest
 from conftest import wait_for
 
 from initlab.config import PROJECT
+from initlab.process import pid_exists
 from initlab.sweep.pool import Interrupted, Pool, Started
 
 
@@ -128,6 +129,23 @@ def test_a_process_that_is_killed_takes_one_call_with_it():
     found = answers(Pool(2).run(fatal, range(5)))
     assert found.pop(1) == Interrupted("its process ended by SIGKILL")
     assert found == {0: 0, 2: 2, 3: 3, 4: 4}
+
+
+def test_a_process_that_is_killed_while_it_is_idle_takes_no_call_with_it():
+    pids = []
+
+    def arguments():
+        yield from (0, 1)
+        os.kill(pids[0], signal.SIGKILL)
+        wait_for(lambda: not pid_exists(pids[0]))
+        yield 2
+
+    found = {}
+    for index, event in Pool(2).run(square, arguments()):
+        if event != Started():
+            found[index], pid = event
+            pids.append(pid)
+    assert found == {0: 0, 1: 1, 2: 4}
 
 
 def test_a_drained_pool_ends_what_is_under_way_and_begins_nothing():

@@ -1,7 +1,9 @@
 """Runs are found in a store and read from it, whatever kind of store it is."""
 
+import contextlib
 import io
 import shutil
+import sqlite3
 
 import numpy as np
 import pytest
@@ -142,6 +144,24 @@ def test_curves_are_in_order_and_finite_whichever_way_they_are_read(shelf, monke
             "x": ([0, 1], [-7.0, -6.0]), "y": ([0], [2.0]),
         }  # fmt: skip
     assert first.metrics.keys() == {"test/loss", "x", "y"}
+
+
+def test_a_text_in_the_place_of_a_value_is_left_out_whichever_way_it_is_read(shelf, monkeypatch):
+    run_id = shelf.put("init=he", metrics={"train/loss": [(0, 1.0), (1, 2.0)]})
+    with contextlib.closing(sqlite3.connect(shelf.folder / "my #1 mlflow.db")) as database:
+        database.execute("UPDATE metrics SET value = 'x' WHERE step = 1")
+        database.commit()
+    (first,) = read(shelf.client, [run_id])
+    monkeypatch.setattr(sqlite, "KNOWN_REVISIONS", {"another"})
+    (second,) = read(shelf.client, [run_id])
+    assert [run.curves["train/loss"].steps.tolist() for run in (first, second)] == [[0], [0]]
+
+
+def test_a_run_whose_clock_was_set_back_has_no_duration(shelf):
+    run_id = shelf.put("init=he", status=None)
+    shelf.client.set_terminated(run_id, "FINISHED", shelf.clock - 1)
+    (run,) = read(shelf.client, [run_id])
+    assert run.seconds is None
 
 
 def test_a_sqlite_store_is_read_by_its_index_and_not_through_mlflow(shelf, monkeypatch):

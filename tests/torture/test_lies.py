@@ -120,7 +120,7 @@ def test_whatever_a_server_answers_any_command_ends_with_one_clear_error(
 @pytest.fixture
 def at_server(lab, served_store, monkeypatch):
     """Return the address of a server, which commands do not wait for as long as they usually do."""
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "4")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     return served_store[1]
 
@@ -138,7 +138,8 @@ def test_a_run_whose_server_dies_leaves_its_files_where_it_says(lab, at_server, 
     line = [*TINY, "train.steps=2000", "train.eval_every=1000"]
     whole = Proxy(at_server, 10_000, death)
     assert through(lab, whole, *line)[0] == 0
-    for alive in np.unique(np.linspace(0, whole.passed - 1, 12, dtype=int)):
+    moments = 4 if death == "nothing, ever" else 12  # of which each is waited for
+    for alive in np.unique(np.linspace(0, whole.passed - 1, moments, dtype=int)):
         proxy = Proxy(at_server, int(alive), death)
         status, output, error = through(lab, proxy, *line)
         told = f"after {alive} of {whole.passed} requests: {output}{error}"
@@ -304,7 +305,9 @@ def test_an_empty_file_is_filled_by_training_and_refused_by_the_others(lab, caps
 def test_a_damaged_database_is_one_clear_error_or_does_no_harm(lab, swept, capsys, index, kind):
     rng = np.random.default_rng([SEED, index])
     source, ids = swept
-    damaged = bytearray(source.database.read_bytes())
+    copy = shutil.copy(source.database, lab.folder / "copy.db")
+    move(copy, source.folder, lab.folder)  # or it would write among the artifacts of the original
+    damaged = bytearray(copy.read_bytes())
     if rng.random() < 0.5:
         del damaged[rng.integers(len(damaged)) :]
     else:
@@ -327,8 +330,7 @@ def test_a_database_that_is_locked_for_a_while_loses_nothing(lab):
 
 
 @pytest.mark.torture
-@pytest.mark.parametrize("begun", range(4))
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize(("begun", "processes"), [(0, 2), (1, 1), (2, 2), (3, 1)])
 def test_a_database_that_is_locked_for_half_a_minute_loses_nothing(lab, begun, processes):
     launcher = ["hydra/launcher=cores", f"hydra.launcher.processes={processes}"]
     command = lab.start("-m", "seed=1,2,3,4", *TINY, *launcher)
@@ -448,7 +450,7 @@ def test_a_database_that_was_never_finished_is_completed_or_refused(lab, capsys,
 
 @pytest.mark.torture
 @pytest.mark.parametrize("where", ["everything", "outputs", "temporary"])
-@often(10)
+@often(25)
 def test_a_disk_that_is_full_loses_nothing_that_was_recorded(
     warm, empty_store, tmp_path, index, where
 ):
@@ -533,7 +535,7 @@ def check_clock(lab, monkeypatch, clock):
     assert all([*lab.values(run, "train/loss")] == [*range(STEPS)] for run in runs)
     rows = results(lab.outputs / "sweep")
     assert {row["run_id"] for row in rows} == {run.info.run_id for run in runs}
-    assert all(float(row["seconds"]) >= 0 for row in rows), rows
+    assert all(float(row["seconds"] or 0) >= 0 for row in rows), rows
 
 
 def results(folder):
@@ -853,7 +855,7 @@ NUMBERS = {
     "start": [None, 0, -1, 2**62, 1e300],
     "end": [None, 0, -1, 2**62, 1],
     "metric values": [0.0, -1.0, 1e308, 1e-320, "x", None],
-    "last values": [0.0, -1.0, 1e308, 1e-320],
+    "last values": [0.0, -1.0, 1e308, 1e-320, "x"],
     "steps": [-1, 2**62, -(2**62), 0],
 }
 
@@ -886,7 +888,7 @@ def test_commands_to_the_terminal_in_a_table_are_not_passed_on(edited, what):
 
 @foreign_letters
 @pytest.mark.torture
-@often(10)
+@often(20)
 @pytest.mark.parametrize("what", EDITS)
 def test_a_table_edited_in_any_way_gives_an_error_or_a_result(edited, what, index):
     rng = np.random.default_rng([SEED, index])

@@ -147,9 +147,8 @@ class Pool:
                     if taken is None:
                         following = False
                         break
-                    worker = idle.pop() if idle else Worker(self.context, pickled)
                     index, argument = taken
-                    worker.pipe.send(argument)
+                    worker = self.call(idle, pickled, argument)
                     self.busy[worker.pipe] = (worker, index)
                     yield index, Started()
                 for pipe in connection.wait([*self.busy], AGAIN_SECONDS):
@@ -170,6 +169,22 @@ class Pool:
                 for worker in workers:
                     worker.process.join(AGAIN_SECONDS)
             self.busy.clear()
+
+    def call(self, idle: list[Worker], pickled: bytes, argument: Any) -> Worker:
+        """Return the process that has been given an argument: an idle one, or a new one."""
+        while idle:
+            worker = idle.pop()
+            try:
+                worker.pipe.send(argument)
+            except OSError:  # it was killed while it was idle
+                worker.pipe.close()
+                worker.process.join()
+            else:
+                return worker
+        worker = Worker(self.context, pickled)
+        with contextlib.suppress(OSError):  # `answer` says how it ended
+            worker.pipe.send(argument)
+        return worker
 
     def run_here(
         self, function: Callable[[Any], Any], waiting: Iterator[tuple[int, Any]]

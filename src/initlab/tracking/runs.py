@@ -151,7 +151,7 @@ def make_run(
     info, tags = run.info, run.data.tags
     name = printable(info.run_name or info.run_id)
     params = {printable(key): printable(value) for key, value in run.data.params.items()}
-    metrics = {name: value for name, value in run.data.metrics.items() if abs(value) < INFINITE}
+    metrics = {name: value for name, value in run.data.metrics.items() if is_finite(value)}
     outcome = outcome_of(run)
     ended_step = None
     if outcome == Outcome.DIVERGED and Metric.DIVERGED_STEP in metrics:
@@ -164,13 +164,19 @@ def make_run(
         outcome,
         printable(tags.get(Tag.VERDICT, "")),
         printable(tags.get(Tag.ERROR, "").partition("\n")[0]),
-        (info.end_time - info.start_time) / 1000 if info.end_time else None,
+        seconds_of(run),
         params or {"name": name},
         metrics,
         curves,
         histograms,
         ended_step,
     )
+
+
+def seconds_of(run: TrackedRun) -> float | None:
+    """Return how long a run took; None for one that goes on, or whose clock was set back."""
+    start, end = run.info.start_time, run.info.end_time
+    return (end - start) / 1000 if end and end >= start else None
 
 
 def outcome_of(run: TrackedRun) -> Outcome:
@@ -183,9 +189,14 @@ def outcome_of(run: TrackedRun) -> Outcome:
     return Outcome.FAILED if run.info.status == Status.FAILED else Outcome.RUNNING
 
 
+def is_finite(value: object) -> bool:
+    """Return whether a value of a metric is finite; an edited SQLite database may have texts."""
+    return isinstance(value, float) and abs(value) < INFINITE
+
+
 def make_curve(points: Sequence[tuple[int, float]]) -> Curve | None:
     """Make a curve of steps and values in order; the last value of a step counts."""
-    values = {step: value for step, value in points if abs(value) < INFINITE}
+    values = {step: value for step, value in points if is_finite(value)}
     if not values:
         return None
     return Curve(np.array([*values], np.int64), np.array([*values.values()], np.float64))
