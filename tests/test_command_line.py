@@ -62,6 +62,9 @@ FAULTS = {
     "-m init=he,null": ["init=null: there is no such option"],
     "init=[he,xavier]": ["init=['he', 'xavier']: there is no such option"],
     "experiment=[three_inits]": ["experiment=['three_inits']: there is no such option"],
+    "init.gain=${oc.decode:nope(}": ["init.gain=${oc.decode", "its interpolation cannot be read"],
+    "model.hidden=[${oc.decode:nope(}]": ["model.hidden=[${oc", "its interpolation cannot be read"],
+    "-m init.gain=a,'${nope'": ["init.gain=a,", "its interpolation cannot be read"],
     "model=${nope}": ["model=${nope}: there is no such option", "mlp"],
 }
 

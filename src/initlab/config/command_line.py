@@ -24,6 +24,8 @@ from hydra.core.override_parser.types import (
     Sweep,
 )
 from hydra.errors import OverrideParseException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from initlab.checks import first_line, is_finite, no_such_option
 from initlab.config.explain import quoted, unreadable
@@ -149,8 +151,8 @@ def refuse_unusable(override: Override) -> None:
             raise ValueError("choice(), range() and the like must stand alone, as in choice(1,2,3)")
         if isinstance(item, int) and not is_finite(item):
             raise ValueError("a number has too many digits")
-        if isinstance(item, str) and "\0" in item:
-            raise ValueError("a text cannot have a null character")
+        if isinstance(item, (str, QuotedString)):
+            refuse_unusable_text(item.text if isinstance(item, QuotedString) else item)
         if isinstance(item, dict):
             names_code |= any(str(name).startswith("_") for name in item)
     if isinstance(value, (RangeSweep, IntervalSweep)):
@@ -162,6 +164,17 @@ def refuse_unusable(override: Override) -> None:
     elif key in (*GROUPS, "experiment") and not override.is_delete():
         for choice in value.list if isinstance(value, ChoiceSweep) else [value]:
             refuse_unnamed(key, choice)
+
+
+def refuse_unusable_text(text: str) -> None:
+    """Raise `ValueError` for a text in which OmegaConf would not find its way."""
+    if "\0" in text:
+        raise ValueError("a text cannot have a null character")
+    if "${" in text:
+        try:
+            OmegaConf.create([text])
+        except OmegaConfBaseException as error:
+            raise ValueError(f"its interpolation cannot be read: {first_line(error)}") from error
 
 
 def refuse_unnamed(group: str, choice: Any) -> None:
