@@ -9,9 +9,9 @@ import time
 
 import numpy as np
 import pytest
-from composing import compose_once
 from hydra import compose
 from hydra._internal.hydra import Hydra
+from shortcuts import compose_once, wait_for_no_disk
 from threadpoolctl import threadpool_limits
 from warm import WarmProcess
 
@@ -132,12 +132,13 @@ class Lab:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def composing_once():
-    """Let Hydra read each file once, and merge the same files once.
+def quick():
+    """Let Hydra read each file once and merge the same files once, and wait for no disk.
 
-    It does so anew for every config, which would take a third of the time of all tests. Commands in
-    processes of their own use Hydra as it is.
+    Hydra reads and merges anew for every config, which would take a third of the time of all tests.
+    Commands in processes of their own do as they always do.
     """
+    wait_for_no_disk()
     with pytest.MonkeyPatch.context() as patch:
         compose_once(patch.setattr)
         yield

@@ -65,6 +65,9 @@ FAULTS = {
     "init.gain=${oc.decode:nope(}": ["init.gain=${oc.decode", "its interpolation cannot be read"],
     "model.hidden=[${oc.decode:nope(}]": ["model.hidden=[${oc", "its interpolation cannot be read"],
     "-m init.gain=a,'${nope'": ["init.gain=a,", "its interpolation cannot be read"],
+    "init=../init/he": ["init=../init/he: there is no such option", "xavier"],
+    "-m experiment=./three_inits init.nope=1": ["experiment=./three_inits: there is no such"],
+    "-m init=he,'he.yaml'": ["init=he.yaml: there is no such option"],
     "model=${nope}": ["model=${nope}: there is no such option", "mlp"],
 }
 
@@ -151,7 +154,7 @@ RUNS = [
     (["data=mnist", "data.timeout=1e300"], ["data.timeout must be", "at most 86400; got 1e+300"]),
 ]
 SWEEPS = [
-    (["init=he.yaml,xavier"], ["init=he.yaml: there is no such option", "no trial"]),
+    (["init=he.yaml,xavier"], ["init=he.yaml: there is no such option", "xavier"]),
     (["experiment=optimizer_paths.yaml"], ["experiment=optimizer_paths.yaml: there is no"]),
     (["hydra/sweeper=search", "init=he,he.yaml"], ["init=he.yaml: there is no such option"]),
     (["seed=range(1e9)"], ["hydra.sweeper.limit must be", "1,000,000,000"]),

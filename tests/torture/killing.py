@@ -339,8 +339,8 @@ def members(leader):
     return found
 
 
-def drawn(rng, plan, length, claimed):
-    """Yield one to three attacks on a command: name, moment, and the gaps between the signals.
+def drawn(rng, count, plan, length, claimed):
+    """Yield attacks on a command: name, moment, and the gaps between the signals.
 
     length   of the command in seconds when it is left in peace
     claimed  the seconds until it has its store: half of the moments in a fresh one are before
@@ -350,7 +350,7 @@ def drawn(rng, plan, length, claimed):
         for name, (_, target, _) in ATTACKS.items()
         if plan.processes > 1 or target not in NEED_PROCESSES
     ]
-    for _ in range(rng.integers(1, 4)):
+    for _ in range(count):
         name = str(rng.choice(names))
         first, last = 0.0, length
         if ATTACKS[name][1] in NEED_PROCESSES:

@@ -450,7 +450,7 @@ def test_a_database_that_was_never_finished_is_completed_or_refused(lab, capsys,
 
 @pytest.mark.torture
 @pytest.mark.parametrize("where", ["everything", "outputs", "temporary"])
-@often(25)
+@often(50)
 def test_a_disk_that_is_full_loses_nothing_that_was_recorded(
     warm, empty_store, tmp_path, index, where
 ):

@@ -29,10 +29,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from initlab.checks import first_line, is_finite, no_such_option
 from initlab.config.explain import quoted, unreadable
-from initlab.config.schema import GROUPS, ConfigError, options
+from initlab.config.schema import GROUPS, ConfigError, is_path, options
 
 COMMAND = ("python", "src/train.py")
-NAMES = (str, QuotedString, dict, Sweep, Glob)  # what Hydra reads an option or its settings as
+OTHERS = (dict, Sweep, Glob)  # what may stand for an option or its settings beside a text
 SHELLS = ("bash", "fish", "zsh")
 LONGEST_KEY = 200  # characters: Hydra looks for a file of each name
 FOLDERS = ("hydra.output_subdir", "hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
@@ -179,8 +179,13 @@ def refuse_unusable_text(text: str) -> None:
 
 def refuse_unnamed(group: str, choice: Any) -> None:
     """Raise `ConfigError` for a choice that is not a name; a mapping sets keys of the group."""
-    if (isinstance(choice, str) and "${" in choice) or not isinstance(choice, NAMES):
+    if isinstance(choice, (str, QuotedString)):
+        typed = choice.text if isinstance(choice, QuotedString) else choice
+        known = not is_path(typed) and "${" not in typed
+    else:
         typed = "null" if choice is None else str(choice)
+        known = isinstance(choice, OTHERS)
+    if not known:
         raise ConfigError(no_such_option(group, typed, options(group)))
 
 

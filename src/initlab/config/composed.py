@@ -9,7 +9,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from initlab.checks import no_such_option
-from initlab.config.schema import GROUPS, ConfigError, nothing_chosen, options
+from initlab.config.schema import GROUPS, ConfigError, is_path, nothing_chosen, options
 from initlab.text import printable
 
 
@@ -32,7 +32,7 @@ def chosen_options(hydra: Any) -> dict[str, str]:
         if group not in hydra.runtime.choices:
             raise ConfigError(nothing_chosen(group))
     for group, option in hydra.runtime.choices.items():
-        if option and ("/" in str(option) or str(option).endswith((".yaml", ".yml"))):
+        if option and is_path(option):
             raise ConfigError(no_such_option(group, option, options(group)))
     return {group: str(hydra.runtime.choices[group]) for group in GROUPS}
 

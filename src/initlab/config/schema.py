@@ -155,6 +155,11 @@ def options(group: str) -> list[str]:
     return sorted(file.stem for file in (PROJECT / "conf" / group).glob("*.yaml"))
 
 
+def is_path(option: object) -> bool:
+    """Return whether an option is the path of a file, such as ../init/he or he.yaml."""
+    return "/" in str(option) or str(option).endswith((".yaml", ".yml"))
+
+
 def nothing_chosen(group: str) -> str:
     """Return the message for a group of which no option is chosen."""
     return f"{group}: nothing is chosen. Choices: {', '.join(options(group))}"
