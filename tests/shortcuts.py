@@ -45,7 +45,7 @@ def compose_once(patch=setattr):
 def wait_for_no_disk():
     """Let SQLAlchemy's connections to SQLite not wait until the disk has what they wrote.
 
-    Only a power failure could tell the difference, and half of the time of a small run is waiting.
+    A run of a few steps commits some fifteen times. Only a power failure could tell the difference.
     """
 
     @event.listens_for(Engine, "connect")
