@@ -8,6 +8,8 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import ConfigRepository
 from sqlalchemy import Engine, event
 
+from initlab.tracking import sqlite
+
 
 def compose_once(patch=setattr):
     """Let Hydra keep what it has read and merged, which it would read and merge for every config.
@@ -51,4 +53,4 @@ def wait_for_no_disk():
     @event.listens_for(Engine, "connect")
     def leave_unsynchronized(connection, record):
         if isinstance(connection, sqlite3.Connection):
-            connection.execute("PRAGMA synchronous = OFF")
+            sqlite.leave_unsynchronized(connection)

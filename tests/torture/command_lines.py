@@ -551,7 +551,7 @@ def contradictory(rng: random.Random, drawn: Drawn) -> Hostile:
     """Settings that are valid, but not together."""
     words = rng.choice(
         (
-            ("model=mlp", "data=gaussian", "train.steps=1"),
+            ("data=gaussian", "train.steps=1"),
             ("model=quadratic", "train.weight_decay=0.1"),
             ("model=quadratic", "model.hidden=[3]"),
             ("init=variance_scaling", "init.gain=auto", "init.scale=2"),
@@ -561,18 +561,13 @@ def contradictory(rng: random.Random, drawn: Drawn) -> Hostile:
             ("train.steps=1", "data=digits", "train.batch_size=1438"),
             ("train.steps=1", "data=digits", "data.train_size=10", "train.batch_size=11"),
             ("data=gaussian", "train.steps=0", "data.train_size=3"),
-            *(
-                (data, words, "data.mirrors=[]")
-                for data, words in (
-                    ("data=mnist", "data.root=nowhere"),
-                    ("data=mnist", "data.root=nowhere/${seed}"),
-                    ("data=mnist", "data.root=mlflow.db"),
-                    ("data=fashion_mnist", "data.name=.."),
-                    ("data=mnist", "data.root=''"),
-                    ("data=mnist", f"data.root={'x' * 300}"),
-                    ("data=mnist", "data.root='a\nb'"),
-                )
-            ),
+            ("data=mnist", "data.root=nowhere", "data.mirrors=[]"),
+            ("data=mnist", "data.root=nowhere/${seed}", "data.mirrors=[]"),
+            ("data=mnist", "data.root=mlflow.db", "data.mirrors=[]"),
+            ("data=fashion_mnist", "data.name=..", "data.mirrors=[]"),
+            ("data=mnist", "data.root=''", "data.mirrors=[]"),
+            ("data=mnist", f"data.root={'x' * 300}", "data.mirrors=[]"),
+            ("data=mnist", "data.root='a\nb'", "data.mirrors=[]"),
         )
     )
     if not words[0].startswith("model="):

@@ -488,8 +488,8 @@ def check_disk(site, disk, left, begun):
         filler = fill(disk, left)
     site.check_end(command, {0, 1, 2})
     site.check_gone()
-    ended = site.story[-1]
-    if "exit status 0" in ended and "the store alone gets the report" not in ended:
+    told = site.story[-1]
+    if "exit status 0" in told and "the store alone gets the report" not in told:
         filler.unlink()
         site.check_all()
         return

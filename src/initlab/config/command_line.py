@@ -151,8 +151,8 @@ def refuse_unusable(override: Override) -> None:
             raise ValueError("choice(), range() and the like must stand alone, as in choice(1,2,3)")
         if isinstance(item, int) and not is_finite(item):
             raise ValueError("a number has too many digits")
-        if isinstance(item, (str, QuotedString)):
-            refuse_unusable_text(item.text if isinstance(item, QuotedString) else item)
+        if isinstance(item, str):
+            refuse_unusable_text(item)
         if isinstance(item, dict):
             names_code |= any(str(name).startswith("_") for name in item)
     if isinstance(value, (RangeSweep, IntervalSweep)):
@@ -164,6 +164,11 @@ def refuse_unusable(override: Override) -> None:
     elif key in (*GROUPS, "experiment") and not override.is_delete():
         for choice in value.list if isinstance(value, ChoiceSweep) else [value]:
             refuse_unnamed(key, choice)
+
+
+def unquoted(value: Any) -> Any:
+    """Return a value, of one in quotes its text."""
+    return value.text if isinstance(value, QuotedString) else value
 
 
 def refuse_unusable_text(text: str) -> None:
@@ -179,13 +184,13 @@ def refuse_unusable_text(text: str) -> None:
 
 def refuse_unnamed(group: str, choice: Any) -> None:
     """Raise `ConfigError` for a choice that is not a name; a mapping sets keys of the group."""
-    if isinstance(choice, (str, QuotedString)):
-        typed = choice.text if isinstance(choice, QuotedString) else choice
-        known = not is_path(typed) and "${" not in typed
+    choice = unquoted(choice)
+    if isinstance(choice, str):
+        may_be_name = not is_path(choice) and "${" not in choice
     else:
+        may_be_name = isinstance(choice, OTHERS)
+    if not may_be_name:
         typed = "null" if choice is None else str(choice)
-        known = isinstance(choice, OTHERS)
-    if not known:
         raise ConfigError(no_such_option(group, typed, options(group)))
 
 
@@ -194,7 +199,7 @@ def refuse_unusable_of_hydra(key: str, value: Any, names_code: bool) -> None:
     if names_code:
         raise ValueError("a config is data and cannot name code")
     if key in FOLDERS:
-        parts = str(getattr(value, "text", value)).split("/")  # without quotes
+        parts = str(unquoted(value)).split("/")
         if any(len(part.encode()) > LONGEST_NAME for part in parts):  # or bytes that are no text
             raise ValueError(f"a file or a folder has a name of at most {LONGEST_NAME} bytes")
     if key.startswith("hydra/") and not (value is None or isinstance(value, str)):
@@ -209,8 +214,8 @@ def refuse_unusable_of_hydra(key: str, value: Any, names_code: bool) -> None:
 
 
 def walk(value: Any, depth: int = 0) -> Iterator[tuple[Any, int]]:
-    """Yield a value and all that is in it, each with the number of brackets around it."""
-    yield value, depth
+    """Yield a value and all that is in it, `unquoted`, each with the number of brackets around."""
+    yield unquoted(value), depth
     if depth > DEEPEST:
         return
     if isinstance(value, dict):

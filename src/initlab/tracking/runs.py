@@ -151,7 +151,7 @@ def make_run(
     info, tags = run.info, run.data.tags
     name = printable(info.run_name or info.run_id)
     params = {printable(key): printable(value) for key, value in run.data.params.items()}
-    metrics = {name: value for name, value in run.data.metrics.items() if is_finite(value)}
+    metrics = {name: value for name, value in run.data.metrics.items() if is_finite_metric(value)}
     outcome = outcome_of(run)
     ended_step = None
     if outcome == Outcome.DIVERGED and Metric.DIVERGED_STEP in metrics:
@@ -189,14 +189,14 @@ def outcome_of(run: TrackedRun) -> Outcome:
     return Outcome.FAILED if run.info.status == Status.FAILED else Outcome.RUNNING
 
 
-def is_finite(value: object) -> bool:
+def is_finite_metric(value: object) -> bool:
     """Return whether a value of a metric is finite; an edited SQLite database may have texts."""
     return isinstance(value, float) and abs(value) < INFINITE
 
 
 def make_curve(points: Sequence[tuple[int, float]]) -> Curve | None:
     """Make a curve of steps and values in order; the last value of a step counts."""
-    values = {step: value for step, value in points if is_finite(value)}
+    values = {step: value for step, value in points if is_finite_metric(value)}
     if not values:
         return None
     return Curve(np.array([*values], np.int64), np.array([*values.values()], np.float64))
