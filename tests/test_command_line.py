@@ -145,6 +145,7 @@ RUNS = [
     ([f"train.threads={NINES[:30]}"], ["train.threads must be at most 1024; got 999"]),
     ([f"model.hidden=[{NINES[:30]}]"], ["model.hidden must be at most 100000000; got 999"]),
     (["model=mlp_residual", "model.blocks=1000000"], ["model.blocks must be at most 10000"]),
+    (["model=mlp_stack", "model.depth=1000000"], ["model.depth must be at most 10000"]),
     (["data=gaussian", f"data.samples={NINES[:30]}"], ["data.samples must be at most 100000000"]),
     (["activation=softplus", "activation.beta=1e-300"], ["activation.beta must be", "1e-300"]),
     (["data=mnist", "data.root=/no/such/folder"], ["data.root=/no/such/folder: there is no"]),

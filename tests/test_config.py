@@ -81,7 +81,7 @@ DESIGN = {
     """,
     "optimizer": "sgd momentum nesterov adagrad rmsprop adadelta adam adamw nadam lion",
     "schedule": "constant step exponential cosine warmup_cosine",
-    "model": "mlp mlp_small mlp_deep mlp_residual quadratic",
+    "model": "mlp mlp_small mlp_deep mlp_stack mlp_residual quadratic",
     "data": "digits mnist fashion_mnist gaussian",
 }
 
@@ -155,6 +155,14 @@ MISTAKES = {
     "init=he init.gain=auto": ["init.scale must be 1 where gain is auto; got 2.0"],
     "model.output_init=zero": ["model.output_init=zero", "Did you mean zeros", "xavier_normal"],
     "model.dropout=1": ["model.dropout must be at least 0 and less than 1; got 1.0"],
+    "model.bias_std=-1": ["model.bias_std must be at least 0; got -1.0"],
+    "model.bias_std=nan": ["model.bias_std must be at least 0; got nan"],
+    "model.bias_std=inf": ["model.bias_std must be at least 0; got inf"],
+    "model.bias_std=0.1 model.bias=false": [
+        "model.bias_std must be 0 where bias is false; got 0.1"
+    ],
+    "model=mlp_stack model.depth=0": ["model.depth must be at least 1; got 0"],
+    "model=mlp_stack model.width=0": ["model.width must be at least 1; got 0"],
     "model.batch_norm=maybe": ["model.batch_norm must be true or false; got 'maybe'"],
     "model.batch_norm=true train.batch_size=1": ["train.batch_size must be at least 2", "got 1"],
     "model=quadratic train.weight_decay=0.1": ["train.weight_decay must be 0", "got 0.1"],
@@ -195,6 +203,12 @@ MISTAKES = {
     "optimizer.lr='???'": ["optimizer.lr must have a value; got '???'"],
     "model.hidden=['???']": ["model.hidden[0] must have a value; got '???'"],
 }
+
+
+def test_width_and_depth_of_a_stack_are_settings_of_their_own():
+    model = built("model=mlp_stack", "model.width=300", "model.depth=50").model
+    assert model.sizes == [300] * 50
+    assert built("model=mlp_stack").model.sizes == [100] * 10
 
 
 @pytest.mark.parametrize("typed", MISTAKES)

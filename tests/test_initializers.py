@@ -426,8 +426,8 @@ def test_the_gain_of_an_activation_gives_the_law_that_was_published_for_it(activ
     )
 
 
-def lsuv_net(activation, x, dtype=np.float64):
-    network = MLP([100] * 20).build(x.shape[1], 10, activation, len(x), dtype)
+def lsuv_net(activation, x, dtype=np.float64, bias_std=0.0):
+    network = MLP([100] * 20, bias_std=bias_std).build(x.shape[1], 10, activation, len(x), dtype)
     return network, network.initialize(LSUV(), np.random.default_rng(0), x)
 
 
@@ -444,6 +444,17 @@ def test_lsuv_brings_every_layer_of_a_deep_net_to_variance_one(activation, dtype
     took = r"(1 rescaling|0 to 1 rescalings) a layer"
     start = "lsuv brought the pre-activations of 21 layers to variance 1 ± 0.1, with "
     assert re.fullmatch(re.escape(start) + took, said)
+
+
+def test_lsuv_rescales_again_for_biases_and_names_layers_that_they_keep_from_variance_one():
+    x = np.random.default_rng(1).random((60, 40))
+    network, said = lsuv_net(Tanh(), x, bias_std=0.6)
+    network.forward(x)
+    assert [layer.y.var() for layer in network.dense] == pytest.approx(np.ones(21), abs=0.1)
+    assert said.endswith("with 0 to 3 rescalings a layer")
+    _, said = lsuv_net(Tanh(), x, bias_std=1.5)
+    assert "of 0 of 21 layers" in said
+    assert said.endswith("could not be scaled: their outputs need more than 10 rescalings")
 
 
 def test_lsuv_scales_orthogonal_weights_and_turns_none():

@@ -4,7 +4,7 @@ import pytest
 from initlab.nn.activations import Relu, Tanh
 from initlab.nn.initializers import Constant, Normal, VarianceScaling
 from initlab.nn.layers import BatchNorm, Dense, Dropout, Elementwise, Residual
-from initlab.nn.models import MLP, ResidualMLP
+from initlab.nn.models import MLP, MLPStack, ResidualMLP
 
 HE = VarianceScaling(2.0)
 
@@ -26,6 +26,24 @@ def test_an_mlp_is_dense_and_activation_for_each_size_then_dense():
     assert sizes == [(4, 7), (7, 5), (5, 3)]
     assert [layer.place for layer in network.dense] == ["input", "hidden", "output"]
     assert [layer.activation for layer in network.hidden] == [Tanh()] * 2
+
+
+@pytest.mark.parametrize(
+    "switches",
+    [{}, {"bias": False}, {"batch_norm": True, "dropout": 0.5, "bias_std": 0.3}],
+    ids=str,
+)
+@pytest.mark.parametrize(("width", "depth"), [(6, 4), (1, 1)])
+def test_a_stack_is_an_mlp_of_equal_sizes_to_the_last_bit(width, depth, switches):
+    stack = build(MLPStack(width=width, depth=depth, **switches))
+    mlp = build(MLP([width] * depth, **switches))
+    assert kinds(stack.layers) == kinds(mlp.layers)
+    assert [layer.place for layer in stack.dense] == [layer.place for layer in mlp.dense]
+    x = np.random.default_rng(1).normal(size=(8, 4))
+    for network in (stack, mlp):
+        network.initialize(HE, np.random.default_rng(0))
+    np.testing.assert_array_equal(stack.forward(x), mlp.forward(x))
+    np.testing.assert_array_equal(stack.parameters.vector, mlp.parameters.vector)
 
 
 @pytest.mark.parametrize(
@@ -161,6 +179,17 @@ def test_zeros_at_the_end_of_branches_make_the_blocks_the_identity():
             lambda: MLP(dropout_scaling="test"),
             "dropout_scaling must be one of training, evaluation; got 'test'",
         ),
+        (lambda: MLP(bias_std=-0.1), "bias_std must be at least 0; got -0.1"),
+        (lambda: MLP(bias_std=float("nan")), "bias_std must be at least 0; got nan"),
+        (lambda: ResidualMLP(bias_std=float("inf")), "bias_std must be at least 0; got inf"),
+        (
+            lambda: MLPStack(bias=False, bias_std=0.1),
+            "bias_std must be 0 where bias is false; got 0.1",
+        ),
+        (lambda: MLPStack(width=0), "width must be at least 1; got 0"),
+        (lambda: MLPStack(width=10**9), "width must be at most 100000000; got 1000000000"),
+        (lambda: MLPStack(depth=0), "depth must be at least 1; got 0"),
+        (lambda: MLPStack(depth=10_001), "depth must be at most 10000; got 10001"),
         (lambda: ResidualMLP(width=0), "width must be at least 1; got 0"),
         (lambda: ResidualMLP(blocks=0), "blocks must be at least 1; got 0"),
         (

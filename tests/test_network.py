@@ -1,12 +1,17 @@
+import math
+import re
+from functools import partial
+
 import numpy as np
 import pytest
 
 from initlab.nn.activations import Relu, Tanh
 from initlab.nn.initializers import LSUV, Constant, Normal, VarianceScaling
 from initlab.nn.layers import BatchNorm, Dense, Dropout
-from initlab.nn.models import MLP, ResidualMLP
+from initlab.nn.models import MLP, MLPStack, ResidualMLP
 from initlab.nn.network import Network, Parameters
 
+HE = VarianceScaling(2.0)
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 
@@ -155,6 +160,62 @@ def test_initialize_draws_anew_and_sets_biases_to_zero():
     network.initialize(Normal(0.5), np.random.default_rng(0))
     for name, view in network.parameters.views.items():
         assert np.count_nonzero(view) == (view.size if name.startswith("W") else 0)
+
+
+NETS = pytest.mark.parametrize(
+    "net",
+    [MLP, MLPStack, ResidualMLP, partial(MLP, batch_norm=True)],
+    ids=["mlp", "stack", "residual", "batch_norm"],
+)
+
+
+def drawn(net, **settings):
+    network = net(**settings).build(4, 3, Tanh(), 8, np.float64)
+    network.initialize(HE, np.random.default_rng(0))
+    return network
+
+
+@NETS
+def test_without_a_std_biases_start_at_zero_and_nothing_is_drawn_for_them(net):
+    network, plain = drawn(net, bias_std=0.0), drawn(net)
+    np.testing.assert_array_equal(network.parameters.vector, plain.parameters.vector)
+    assert not any(layer.b.any() for layer in network.dense)
+    spawned = np.random.default_rng(0).spawn(len(network.dense))
+    for layer, stream in zip(network.dense, spawned, strict=True):
+        np.testing.assert_array_equal(layer.W, HE(stream, layer.fan_in, layer.fan_out))
+
+
+@NETS
+def test_biases_are_drawn_with_their_std_and_change_nothing_else(net):
+    network, plain = drawn(net, bias_std=0.3), drawn(net)
+    before = plain.parameters.arrays()
+    for name, array in network.parameters.arrays().items():
+        if re.fullmatch(r"b\d+", name):
+            assert array.all(), name
+        else:
+            np.testing.assert_array_equal(array, before[name], err_msg=name)
+    assert len({layer.b[0] for layer in network.dense}) == len(network.dense)
+    b = np.concatenate([layer.b for layer in network.dense])
+    assert math.sqrt(np.mean(b**2)) == pytest.approx(0.3, rel=5 / math.sqrt(2 * b.size))
+
+
+def test_the_biases_of_a_wide_layer_are_normal():
+    n = 20_000
+    b = drawn(MLP, hidden=[n], bias_std=0.3).dense[0].b
+    assert abs(b.mean()) < 5 * 0.3 / math.sqrt(n)
+    assert b.std() == pytest.approx(0.3, rel=5 / math.sqrt(2 * n))
+    assert np.mean(abs(b) < 0.3) == pytest.approx(0.6827, abs=5 * 0.47 / math.sqrt(n))
+
+
+def test_biases_of_another_std_are_the_same_up_to_the_factor():
+    small, large = (drawn(MLP, bias_std=std).parameters.views for std in (0.25, 1.0))
+    for name in ("b1", "b2", "b3"):
+        np.testing.assert_array_equal(small[name] * 4, large[name])
+
+
+def test_a_network_beyond_all_memory_is_refused_as_such():
+    with pytest.raises(MemoryError, match=r"Unable to allocate 1e\+20 parameters"):
+        MLPStack(width=10**8, depth=10_000).build(4, 3, Tanh(), 8, np.float64)
 
 
 def test_the_same_generator_gives_the_same_weights_whatever_the_batch():

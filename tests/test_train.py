@@ -407,6 +407,19 @@ def test_the_output_layer_may_have_an_init_of_its_own(lab):
     assert weights["initial/W2"].all()
 
 
+def test_a_stack_has_the_width_and_depth_it_is_given(lab, capsys):
+    typed = ("model=mlp_stack", "model.depth=3", "model.width=20", "data=digits", "train.steps=3")
+    assert lab.run(*typed, "tracking.enabled=false") == 0
+    assert "hidden layers at step 3" in capsys.readouterr().out
+    assert lab.run(*typed, "model.bias_std=0.1", PLAIN) == 0
+    (run,) = lab.runs()
+    recorded = [run.data.params[f"model.{key}"] for key in ("depth", "width", "bias_std")]
+    assert recorded == ["3", "20", "0.1"]
+    weights = lab.weights(run)
+    assert [weights[f"initial/b{n}"].shape for n in (1, 2, 3, 4)] == [(20,)] * 3 + [(10,)]
+    assert weights["initial/b4"].all()
+
+
 def test_the_first_stream_of_the_seed_draws_the_weights(lab):
     assert lab.run("seed=3", "init=std1", "dtype=float64", "train.steps=0", PLAIN) == 0
     (run,) = lab.runs()

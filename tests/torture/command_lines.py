@@ -42,6 +42,7 @@ QUICK = {
     "train.threads": 2,
     "model.width": 40,
     "model.blocks": 4,
+    "model.depth": 4,
     "data.samples": 300,
     "data.features": 50,
     "data.classes": 20,

@@ -285,8 +285,11 @@ class LSUV(Initializer):
     The variance is over all units and examples. Mishkin & Matas 2016, algorithm 1
     ("layer-sequential unit-variance").
 
+    Only W is rescaled. Where biases are 0, one rescaling is enough except for rounding; others take
+    more, and none is enough where the biases alone vary too much.
+
     tolerance  largest difference of the variance from 1
-    max_tries  most rescalings of a layer; biases are 0, so one is enough except for rounding
+    max_tries  most rescalings of a layer
     """
 
     tolerance: float = 0.1

@@ -82,14 +82,24 @@ class Layer(ABC):
 class Dense(Layer):
     """y = x W + b.     x (B, I)   W (I, O)   b (O,)   y (B, O)
 
-    place  position in the network: input, hidden, branch (the end of a residual branch) or output
+    bias      whether the layer has b
+    place     input, hidden, branch (the end of a residual branch) or output
+    bias_std  std of the normal law from which the network draws b; 0: b starts at 0
     """
 
-    def __init__(self, fan_in: int, fan_out: int, bias: bool = True, place: str = "hidden") -> None:
+    def __init__(
+        self,
+        fan_in: int,
+        fan_out: int,
+        bias: bool = True,
+        place: str = "hidden",
+        bias_std: float = 0.0,
+    ) -> None:
         self.fan_in = fan_in
         self.fan_out = fan_out
         self.bias = bias
         self.place = place
+        self.bias_std = bias_std
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:

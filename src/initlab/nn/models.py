@@ -30,6 +30,7 @@ class NetworkModel(Model, ABC):
     """A network of Dense layers and activations, and the switches that all networks have.
 
     bias                 whether Dense layers have a bias
+    bias_std             std of the normal law for their biases, of mean 0; 0: they start at 0
     batch_norm           normalise each hidden layer over the batch
     batch_norm_place     before the activation, as in Ioffe & Szegedy 2015, or after it
     batch_norm_eps       added to the variance; PyTorch and Flax have 1e-5, Keras 1e-3
@@ -45,6 +46,7 @@ class NetworkModel(Model, ABC):
     residual: ClassVar[bool] = False
 
     bias: bool = True
+    bias_std: float = 0.0
     batch_norm: bool = False
     batch_norm_place: str = "before"
     batch_norm_eps: float = 1e-5
@@ -55,6 +57,9 @@ class NetworkModel(Model, ABC):
     output_init: str | None = None
 
     def __post_init__(self) -> None:
+        checks.at_least("bias_std", self.bias_std, 0)
+        if self.bias_std and not self.bias:
+            raise ValueError(f"bias_std must be 0 where bias is false; got {self.bias_std}")
         checks.one_of("batch_norm_place", self.batch_norm_place, ("before", "after"))
         checks.positive("batch_norm_eps", self.batch_norm_eps)
         checks.share("batch_norm_momentum", self.batch_norm_momentum)
@@ -90,6 +95,10 @@ class NetworkModel(Model, ABC):
         layers = self.layers(features, classes, activation, dropout_rng)
         return Network(layers, features, batch, dtype)
 
+    def dense(self, fan_in: int, fan_out: int, place: str = "hidden") -> Dense:
+        """Return a Dense layer with the switches of its bias."""
+        return Dense(fan_in, fan_out, self.bias, place, self.bias_std)
+
     def activated(
         self, size: int, activation: Activation, rng: np.random.Generator | None
     ) -> list[Layer]:
@@ -106,9 +115,34 @@ class NetworkModel(Model, ABC):
         return layers
 
 
-@dataclass
-class MLP(NetworkModel):
+class Perceptron(NetworkModel, ABC):
     """A multilayer perceptron: Dense and activation for each hidden size, then Dense."""
+
+    @property
+    @abstractmethod
+    def sizes(self) -> list[int]:
+        """The sizes of the hidden layers."""
+
+    def layers(
+        self,
+        features: int,
+        classes: int,
+        activation: Activation,
+        rng: np.random.Generator | None,
+    ) -> list[Layer]:
+        layers: list[Layer] = []
+        fan_in, place = features, "input"
+        for size in self.sizes:
+            layers.append(self.dense(fan_in, size, place))
+            layers += self.activated(size, activation, rng)
+            fan_in, place = size, "hidden"
+        layers.append(self.dense(fan_in, classes, "output"))
+        return layers
+
+
+@dataclass
+class MLP(Perceptron):
+    """A multilayer perceptron with a list of hidden sizes."""
 
     hidden: list[int] = field(default_factory=lambda: [200, 200])
 
@@ -122,21 +156,30 @@ class MLP(NetworkModel):
         for size in self.hidden:
             checks.at_least("hidden", size, 1, checks.LARGEST_SIZE)
 
-    def layers(
-        self,
-        features: int,
-        classes: int,
-        activation: Activation,
-        rng: np.random.Generator | None,
-    ) -> list[Layer]:
-        layers: list[Layer] = []
-        fan_in, place = features, "input"
-        for size in self.hidden:
-            layers.append(Dense(fan_in, size, self.bias, place))
-            layers += self.activated(size, activation, rng)
-            fan_in, place = size, "hidden"
-        layers.append(Dense(fan_in, classes, self.bias, "output"))
-        return layers
+    @property
+    def sizes(self) -> list[int]:
+        return self.hidden
+
+
+@dataclass
+class MLPStack(Perceptron):
+    """A multilayer perceptron of equal hidden layers, whose width and depth can each be swept.
+
+    width  of all hidden layers
+    depth  number of hidden layers
+    """
+
+    width: int = 100
+    depth: int = 10
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checks.at_least("width", self.width, 1, checks.LARGEST_SIZE)
+        checks.at_least("depth", self.depth, 1, 10_000)
+
+    @property
+    def sizes(self) -> list[int]:
+        return [self.width] * self.depth
 
 
 @dataclass
@@ -179,13 +222,13 @@ class ResidualMLP(NetworkModel):
         activation: Activation,
         rng: np.random.Generator | None,
     ) -> list[Layer]:
-        layers: list[Layer] = [Dense(features, self.width, self.bias, "input")]
+        layers: list[Layer] = [self.dense(features, self.width, "input")]
         for _ in range(self.blocks):
             branch = self.activated(self.width, activation, rng)
-            branch.append(Dense(self.width, self.width, self.bias))
+            branch.append(self.dense(self.width, self.width))
             branch += self.activated(self.width, activation, rng)
-            branch.append(Dense(self.width, self.width, self.bias, "branch"))
+            branch.append(self.dense(self.width, self.width, "branch"))
             layers.append(Residual(branch, self.residual_scale))
         layers += self.activated(self.width, activation, rng)
-        layers.append(Dense(self.width, classes, self.bias, "output"))
+        layers.append(self.dense(self.width, classes, "output"))
         return layers

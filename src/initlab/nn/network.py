@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
 from collections.abc import Mapping
 
 import numpy as np
@@ -32,7 +33,10 @@ class Parameters:
     def __init__(self, shapes: Shapes, dtype: DTypeLike, statistics: Shapes | None = None) -> None:
         self.shapes = shapes
         names = sorted(shapes, key=lambda name: not name.startswith("W"))
-        ends = np.cumsum([math.prod(shapes[name]) for name in names])
+        sizes = [math.prod(shapes[name]) for name in names]
+        if sum(sizes) * np.dtype(dtype).itemsize > sys.maxsize:  # NumPy would count wrongly
+            raise MemoryError(f"Unable to allocate {sum(sizes):.0e} parameters")
+        ends = np.cumsum(sizes)
         self.vector: Array = np.zeros(int(ends[-1]), dtype)
         pieces = np.split(self.vector, ends[:-1])
         self.views = {
@@ -131,6 +135,8 @@ class Network:
     ) -> str:
         """Draw every W from `init`, each from its own random stream, and reset everything else.
 
+        Where a layer has a `bias_std`, its stream draws b after W, so that W is the same for any.
+
         x            (B, features), a batch for laws that adjust the weights to data
         layer_inits  other laws for the Dense layers of a place, such as "output"
 
@@ -143,6 +149,8 @@ class Network:
             streams = rng.spawn(len(self.dense))
             for layer, law, stream in zip(self.dense, laws, streams, strict=True):
                 layer.W[...] = law(stream, layer.fan_in, layer.fan_out)
+                if layer.bias_std:
+                    layer.b[...] = layer.bias_std * stream.standard_normal(layer.fan_out)
         if x is None:
             return ""
         probe = self.clone_for(len(x), "probe")
