@@ -10,6 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from initlab.config import GROUPS, PROJECT, load_option, options, register
+from initlab.nn import theory
 
 CATALOGUE = PROJECT / "docs" / "catalogue.md"
 README = PROJECT / "README.md"
@@ -102,11 +103,20 @@ def test_the_settings_of_a_row_are_those_of_the_option(group, option):
 
 
 def test_the_gains_shown_are_those_of_the_code():
-    (gains,) = tables(section("gain=auto"))
+    (gains,) = tables(section("gain=auto and critical"))
     shown = dict(zip(gains.column("activation"), gains.column("gain")))
     assert {name.strip("`") for name in shown} == {*options("activation")}
     for name, gain in shown.items():
-        assert gain == f"{load_option('activation', name.strip('`')).gain():.4f}"
+        activation = load_option("activation", name.strip("`"))
+        assert gain == f"{theory.gain(activation):.4f}"
+
+
+def test_the_critical_gains_shown_are_those_of_the_code():
+    (gains,) = tables(section("gain=auto and critical"))
+    for bias_std, title in [(0.0, "critical"), (0.05**0.5, "critical, `bias_std=0.2236`")]:
+        for name, shown in zip(gains.column("activation"), gains.column(title)):
+            edge = theory.edge_of_chaos(load_option("activation", name.strip("`")), bias_std**2)
+            assert shown == (f"{edge.weight_variance**0.5:.4f}" if edge and edge.stable else "none")
 
 
 @pytest.mark.parametrize("group", GROUPS)

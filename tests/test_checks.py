@@ -14,10 +14,10 @@ def test_positive_refuses_zero_negatives_and_what_is_not_finite(value):
 
 
 @pytest.mark.parametrize("value", ["big", "1.5", "", 0, -1, *NOT_FINITE])
-def test_positive_or_auto_refuses_other_texts_and_what_positive_refuses(value):
-    message = rf"^gain must be auto or a number greater than 0; got {value!r}$"
+def test_positive_or_refuses_other_texts_and_what_positive_refuses(value):
+    message = rf"^gain must be auto, critical or a number greater than 0; got {value!r}$"
     with pytest.raises(ValueError, match=message):
-        checks.positive_or_auto("gain", value)
+        checks.positive_or("gain", value, ("auto", "critical"))
 
 
 @pytest.mark.parametrize("value", [1.9, -5, *NOT_FINITE])
@@ -51,8 +51,8 @@ def test_one_of_names_the_choices_and_the_value():
 
 def test_the_ends_of_each_range_are_accepted():
     checks.positive("lr", 5e-324)
-    checks.positive_or_auto("gain", 5e-324)
-    checks.positive_or_auto("gain", "auto")
+    checks.positive_or("gain", 5e-324, ("auto",))
+    checks.positive_or("gain", "auto", ("auto",))
     checks.at_least("steps", 2, 2)
     checks.within("final", 0.0, 0, 1)
     checks.within("final", 1.0, 0, 1)

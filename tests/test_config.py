@@ -151,7 +151,22 @@ MISTAKES = {
     "model.hidden=[a]": ["model.hidden[0]", "'a'", "Integer"],
     "init.mode=fanin": ["init.mode must be one of fan_in, fan_out, fan_avg", "got 'fanin'"],
     "init.scale=-2": ["init.scale must be greater than 0; got -2.0"],
-    "init=xavier init.gain=big": ["init.gain must be auto or a number greater than 0; got 'big'"],
+    "init=xavier init.gain=big": [
+        "init.gain must be auto, critical or a number greater than 0; got 'big'"
+    ],
+    "init=he init.gain=critical": ["init.scale must be 1 where gain is critical; got 2.0"],
+    "activation=gelu init=xavier init.gain=critical": [
+        "init.gain=critical: Gelu is critical only at a variance",
+        "init=lsuv",
+    ],
+    "activation=softplus init=xavier init.gain=critical": [
+        "init.gain=critical: Softplus has no critical gain with model.bias_std=0; "
+        "take init.gain=auto"
+    ],
+    "activation=relu init=xavier init.gain=critical model.bias_std=0.1": [
+        "init.gain=critical: Relu has no critical gain with model.bias_std=0.1; "
+        "take model.bias_std=0"
+    ],
     "init=he init.gain=auto": ["init.scale must be 1 where gain is auto; got 2.0"],
     "model.output_init=zero": ["model.output_init=zero", "Did you mean zeros", "xavier_normal"],
     "model.dropout=1": ["model.dropout must be at least 0 and less than 1; got 1.0"],

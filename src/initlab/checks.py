@@ -50,12 +50,13 @@ def positive(name: str, value: float) -> None:
         raise ValueError(f"{name} must be greater than 0; got {value}")
 
 
-def positive_or_auto(name: str, value: float | str) -> None:
-    """Refuse anything but a finite number above zero or "auto"."""
-    if value == "auto":
+def positive_or(name: str, value: float | str, words: tuple[str, ...]) -> None:
+    """Refuse anything but a finite number above zero or one of these words."""
+    if value in words:
         return
     if isinstance(value, str) or not (is_finite(value) and value > 0):
-        raise ValueError(f"{name} must be auto or a number greater than 0; got {value!r}")
+        choices = f"{', '.join(words)} or a number greater than 0"
+        raise ValueError(f"{name} must be {choices}; got {value!r}")
 
 
 LARGEST = 2**63 - 1  # the largest integer that a database can hold

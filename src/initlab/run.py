@@ -34,6 +34,7 @@ from initlab.config import (
     sweep_id,
 )
 from initlab.data import Data
+from initlab.nn.initializers import TUNED
 from initlab.nn.metrics import Quantity
 from initlab.nn.models import NetworkModel
 from initlab.nn.network import Parameters
@@ -158,10 +159,11 @@ class RunSpec:
     @property
     def notes(self) -> list[str]:
         """Remarks on how its settings were read."""
-        if self.settings.get("init.gain") != "auto":
+        typed = self.settings.get("init.gain")
+        if typed not in TUNED:
             return []
         gain = vars(self.config.init)["gain"]
-        return [f"init.gain=auto is {gain:.4g} for {self.choices['activation']}"]
+        return [f"init.gain={typed} is {gain:.4g} for {self.choices['activation']}"]
 
     @property
     def context(self) -> Context:

@@ -133,13 +133,17 @@ class Config:
                 f"train.batch_size must be at least 2 with model.batch_norm, because one example "
                 f"has no variance; got {self.train.batch_size}"
             )
-        self.init = self.init.tuned(self.activation)
+        bias_std = self.model.bias_std
+        try:
+            self.init = self.init.tuned(self.activation, bias_std)
+        except ValueError as error:
+            raise ValueError(f"init.{error}") from error
         for place, option in self.model.inits.items():
             if option not in options("init"):
                 raise ValueError(
                     checks.no_such_option(f"model.{place}_init", option, options("init"))
                 )
-            self.layer_inits[place] = load_option("init", option).tuned(self.activation)
+            self.layer_inits[place] = load_option("init", option).tuned(self.activation, bias_std)
 
 
 def load_option(group: str, option: str) -> Any:

@@ -11,12 +11,13 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from initlab import checks
+from initlab.nn import theory
 
 if TYPE_CHECKING:
     from initlab.nn.activations import Activation
@@ -30,6 +31,8 @@ FANS: dict[str, Callable[[int, int], float]] = {
     "fan_avg": lambda fan_in, fan_out: (fan_in + fan_out) / 2,
     "fan_geo_avg": lambda fan_in, fan_out: math.sqrt(fan_in * fan_out),
 }
+
+TUNED = ("auto", "critical")  # gains that depend on the activation
 
 Draw = Callable[[np.random.Generator, tuple[int, int]], Weights]
 
@@ -58,8 +61,14 @@ DISTRIBUTIONS: dict[str, Draw] = {
 class Initializer(ABC):
     """A law for W (fan_in, fan_out).
 
-    The gain of a law, if it has one, multiplies all weights; "auto" is the activation's gain.
+    The gain of a law, if it has one, multiplies all weights; "auto" and "critical" stand for one
+    that suits the activation.
+
+    independent  whether weights are drawn independently of each other and of the data, or
+                 orthogonal, which is the same for wide layers: mean-field theory knows no others
     """
+
+    independent: ClassVar[bool] = True
 
     @abstractmethod
     def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
@@ -72,16 +81,21 @@ class Initializer(ABC):
         It is nan if it depends on the data.
         """
 
-    def tuned(self, activation: Activation) -> Initializer:
-        """Return the law for networks of this activation: gain "auto" becomes the activation's.
+    def tuned(self, activation: Activation, bias_std: float = 0.0) -> Initializer:
+        """Return the law for networks of this activation and these biases, with a gain in numbers.
 
-        Pre-activations of variance 1 then give variance 1 in the next layer. With most activations
-        another variance returns to 1 with depth; with relu it stays as it is; with gelu and silu it
-        drifts further away at every layer, which `lsuv` corrects.
+        auto      pre-activations of variance 1 give variance 1 in the next layer. With most
+                  activations another variance returns to 1 with depth; with relu it stays as it is;
+                  with gelu and silu it drifts away at every layer, which `lsuv` corrects
+        critical  gradients keep their mean square, and the signal a variance that need not be 1:
+                  the edge of chaos (Schoenholz et al. 2017); raises `ValueError` if there is none
         """
-        if getattr(self, "gain", 1.0) != "auto":
-            return self
-        return replace(self, **{"gain": activation.gain()})
+        match getattr(self, "gain", 1.0):
+            case "auto":
+                return replace(self, **{"gain": theory.gain(activation)})
+            case "critical":
+                return replace(self, **{"gain": critical_gain(activation, bias_std)})
+        return self
 
     def adjust(self, layers: Sequence[Dense], forward: Callable[[], object]) -> str:
         """Adjust the drawn weights to a batch of data; return a note for the record, "" for none.
@@ -92,9 +106,31 @@ class Initializer(ABC):
         return ""
 
 
+def critical_gain(activation: Activation, bias_std: float) -> float:
+    """Return the gain on the edge of chaos; raises `ValueError` where none keeps a signal."""
+    edge = theory.edge_of_chaos(activation, bias_std**2)
+    if edge and edge.stable:
+        return math.sqrt(edge.weight_variance)
+    name = type(activation).__name__
+    if edge:
+        raise ValueError(
+            f"gain=critical: {name} is critical only at a variance from which the signal drifts "
+            f"away at every layer; take init=lsuv, or init.gain=auto for a few layers"
+        )
+    if bias_std and theory.edge_of_chaos(activation):
+        raise ValueError(
+            f"gain=critical: {name} has no critical gain with model.bias_std={bias_std:g}; "
+            f"take model.bias_std=0"
+        )
+    raise ValueError(
+        f"gain=critical: {name} has no critical gain with model.bias_std={bias_std:g}; take "
+        f"init.gain=auto, which keeps the signal"
+    )
+
+
 def numeric_gain(gain: float | str) -> float:
     """Return the gain, which must be a number by the time that weights are drawn."""
-    assert not isinstance(gain, str), "gain is auto: draw from what `tuned` returns"
+    assert not isinstance(gain, str), f"gain is {gain}: draw from what `tuned` returns"
     return gain
 
 
@@ -106,6 +142,8 @@ class Constant(Initializer):
     zeros     0      Saitoh 2016, 6.2
     const001  0.01   Saitoh 2016, 6.2
     """
+
+    independent: ClassVar[bool] = False
 
     value: float = 0.0
 
@@ -178,7 +216,8 @@ class VarianceScaling(Initializer):
     lecun_uniform     1      fan_in   uniform           LeCun et al. 1998, eq. 16
     variance_scaling  1      fan_in   truncated_normal  the default of Keras
 
-    All have gain 1. With gain auto, scale must be 1, or the activation would count twice.
+    All have gain 1. With gain auto or critical, scale must be 1, or the activation would count
+    twice.
     """
 
     scale: float = 1.0
@@ -188,9 +227,9 @@ class VarianceScaling(Initializer):
 
     def __post_init__(self) -> None:
         checks.positive("scale", self.scale)
-        checks.positive_or_auto("gain", self.gain)
-        if self.gain == "auto" and self.scale != 1:
-            raise ValueError(f"scale must be 1 where gain is auto; got {self.scale}")
+        checks.positive_or("gain", self.gain, TUNED)
+        if self.gain in TUNED and self.scale != 1:
+            raise ValueError(f"scale must be 1 where gain is {self.gain}; got {self.scale}")
         checks.one_of("mode", self.mode, FANS)
         checks.one_of("distribution", self.distribution, DISTRIBUTIONS)
 
@@ -216,7 +255,7 @@ class Orthogonal(Initializer):
     gain: int | float | str = 1.0
 
     def __post_init__(self) -> None:
-        checks.positive_or_auto("gain", self.gain)
+        checks.positive_or("gain", self.gain, TUNED)
 
     def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
         draws = rng.standard_normal((fan_in, fan_out))
@@ -237,10 +276,12 @@ class Identity(Initializer):
     identity  1     Le et al. 2015, for the recurrent weights of relu nets
     """
 
+    independent: ClassVar[bool] = False
+
     gain: int | float | str = 1.0
 
     def __post_init__(self) -> None:
-        checks.positive_or_auto("gain", self.gain)
+        checks.positive_or("gain", self.gain, TUNED)
 
     def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
         return numeric_gain(self.gain) * np.eye(fan_in, fan_out)
@@ -291,6 +332,8 @@ class LSUV(Initializer):
     tolerance  largest difference of the variance from 1
     max_tries  most rescalings of a layer
     """
+
+    independent: ClassVar[bool] = False
 
     tolerance: float = 0.1
     max_tries: int = 10
