@@ -88,6 +88,12 @@ def test_histograms_of_a_saturated_tanh_hold_every_activation():
     assert counts.sum(axis=1).tolist() == [B * 7, B * 6]
 
 
+def mean_of_cosines(x):
+    """Over all pairs of different rows."""
+    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+    return (unit @ unit.T)[np.triu_indices(len(x), 1)].mean()
+
+
 @pytest.mark.parametrize("activation", [cls() for cls in Activation.__subclasses__()], ids=repr)
 def test_a_snapshot_equals_plain_numpy_on_the_same_examples(activation):
     network = build(activation)
@@ -113,6 +119,7 @@ def test_a_snapshot_equals_plain_numpy_on_the_same_examples(activation):
     expected = {
         "unit_mean": [y.mean() for y in units],
         "unit_std": [y.std() for y in units],
+        "unit_correlation": [mean_of_cosines(z) for z in zs[:2]],
         "unit_gradient_std": [dz.std() for dz in dzs],
         "weight_std": [w.std() for w in weights],
         "weight_gradient_std": [dw.std() for dw in dws],

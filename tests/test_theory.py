@@ -126,7 +126,7 @@ def test_derivatives_are_those_of_finite_differences(activation, q):
     h = 1e-4
     squares = theory.mean_square(activation, [q * (1 - h), q * (1 + h)])
     power = math.log(squares[1] / squares[0]) / math.log((1 + h) / (1 - h))
-    assert theory.variance_elasticity(activation, q) == pytest.approx(power, rel=1e-6)
+    assert theory.moments(activation, q).square_power == pytest.approx(power, rel=1e-6)
     products = [theory.mean_product(activation, q, 0.5 + d) for d in (-h, h)]
     assert q * theory.mean_product_slope(activation, q, 0.5) == pytest.approx(
         (products[1] - products[0]) / (2 * h), rel=1e-6

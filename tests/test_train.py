@@ -87,7 +87,14 @@ def test_a_run_leaves_what_the_design_says(lab, capsys):
     for metric in ("train/accuracy", "test/loss", "test/accuracy"):
         assert list(lab.values(run, metric)) == [0, 63, 126, 189, 250]
     for layers, names in {
-        2: ["unit_mean", "unit_std", "unit_saturated", "unit_dead", "unit_gradient_std"],
+        2: [
+            "unit_mean",
+            "unit_std",
+            "unit_correlation",
+            "unit_saturated",
+            "unit_dead",
+            "unit_gradient_std",
+        ],
         3: ["weight_std", "weight_gradient_std"],
     }.items():
         for name in names:
@@ -95,7 +102,12 @@ def test_a_run_leaves_what_the_design_says(lab, capsys):
                 assert list(lab.values(run, f"{name}/layer_{layer}")) == [0, 125, 250]
     assert list(lab.values(run, "update_ratio/layer_3")) == [125, 250]
     assert lab.values(run, "lr") == {0: 0.002}
-    assert len(data.metrics) == 1 + 1 + 3 + 5 * 2 + 2 * 3 + 3
+    for name in ("unit_std_theory", "unit_gradient_std_theory", "unit_correlation_theory"):
+        for layer in (1, 2):
+            assert list(lab.values(run, f"{name}/layer_{layer}")) == [0]
+    assert len(data.metrics) == 1 + 1 + 3 + (6 + 3) * 2 + 2 * 3 + 3
+    assert float(data.tags["theory.chi1"]) == pytest.approx(1)
+    assert data.tags["theory.depth_scale"] == "inf"
 
     assert lab.artifacts(run) == {
         "activations.png", "gradients.png", "weights.png", "loss.png",

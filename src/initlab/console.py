@@ -22,6 +22,7 @@ from initlab import process
 from initlab.checks import UserError
 from initlab.nn.diagnostics import Snapshot
 from initlab.nn.metrics import Statistic
+from initlab.nn.prediction import Prediction
 from initlab.nn.training import Step
 from initlab.nn.verdict import Diagnosis, Verdict
 from initlab.text import printable_lines
@@ -215,7 +216,7 @@ def print_summary(record: Record, verdict: Verdict | None, seconds: float) -> No
     for note in record.notes:
         out.print(note)
     if record.snapshots:
-        out.print(layer_table(record.snapshots[-1]))
+        out.print(layer_table(record.snapshots[-1], record.prediction))
     if verdict:
         word = (verdict.word, style_of(verdict.word))
         out.print(Text.assemble(word, f": {verdict.sentence}"))
@@ -239,10 +240,16 @@ def evaluation_table(record: Record) -> Table:
     return table
 
 
-def layer_table(snapshot: Snapshot) -> Table:
-    """Return the table of a snapshot: a row for each hidden layer."""
+def layer_table(snapshot: Snapshot, prediction: Prediction | None = None) -> Table:
+    """Return the table of a snapshot: a row for each hidden layer.
+
+    prediction  of the std at step 0
+    """
+    title = f"hidden layers at step {snapshot.step:,}"
+    if prediction:
+        title += "; theory: std at step 0"
     table = Table(
-        title=f"hidden layers at step {snapshot.step:,}",
+        title=title,
         title_justify="left",
         title_style="dim",
         box=None,
@@ -252,15 +259,15 @@ def layer_table(snapshot: Snapshot) -> Table:
     columns = {
         "mean": (Statistic.UNIT_MEAN, "{:.3g}"),
         "std": (Statistic.UNIT_STD, "{:.3g}"),
+        "theory": (Statistic.UNIT_STD_THEORY, "{:.3g}"),
         "saturated": (Statistic.UNIT_SATURATED, "{:.0%}"),
         "dead": (Statistic.UNIT_DEAD, "{:.0%}"),
         "gradient std": (Statistic.UNIT_GRADIENT_STD, "{:.2g}"),
         "update/weight": (Statistic.UPDATE_RATIO, "{:.2g}"),
     }
+    numbers = snapshot.statistics | (prediction.statistics if prediction else {})
     present = {
-        title: (snapshot.statistics[name], form)
-        for title, (name, form) in columns.items()
-        if name in snapshot.statistics
+        title: (numbers[name], form) for title, (name, form) in columns.items() if name in numbers
     }
     table.add_column("layer", justify="right")
     for title in present:

@@ -38,6 +38,7 @@ from initlab.nn.initializers import TUNED
 from initlab.nn.metrics import Quantity
 from initlab.nn.models import NetworkModel
 from initlab.nn.network import Parameters
+from initlab.nn.prediction import Prediction
 from initlab.nn.preparation import load, prepare
 from initlab.nn.training import Step
 from initlab.nn.verdict import Context
@@ -159,11 +160,22 @@ class RunSpec:
     @property
     def notes(self) -> list[str]:
         """Remarks on how its settings were read."""
-        typed = self.settings.get("init.gain")
-        if typed not in TUNED:
-            return []
-        gain = vars(self.config.init)["gain"]
-        return [f"init.gain={typed} is {gain:.4g} for {self.choices['activation']}"]
+        found = []
+        if (typed := self.settings.get("init.gain")) in TUNED:
+            gain = vars(self.config.init)["gain"]
+            found.append(f"init.gain={typed} is {gain:.4g} for {self.choices['activation']}")
+        if isinstance(self.config.model, NetworkModel):
+            laws = {f"init={self.choices['init']}": self.config.init} | {
+                f"model.{place}_init={self.config.model.inits[place]}": law
+                for place, law in self.config.layer_inits.items()
+            }
+            unknown = [name for name, law in laws.items() if not law.independent]
+            if unknown:
+                found.append(
+                    f"no prediction: theory covers weights that are drawn independently of each "
+                    f"other, unlike those of {' and '.join(unknown)}"
+                )
+        return found
 
     @property
     def context(self) -> Context:
@@ -274,7 +286,7 @@ def train(spec: RunSpec, open_pruner: OpenPruner | None = None) -> Result:
         notes = [*prepared.notes, *spec.notes]
         record = Record(spec.name, notes, config.tracking.pictures)
         with gc_paused():
-            tracker = make_tracker(spec) if config.tracking.enabled else None
+            tracker = make_tracker(spec, prepared.prediction) if config.tracking.enabled else None
             if not tracker:
                 leave_config(spec)
             prunes = open_pruner() if open_pruner else None
@@ -324,14 +336,20 @@ def follow(
     return False
 
 
-def make_tracker(spec: RunSpec) -> Tracker:
+def make_tracker(spec: RunSpec, prediction: Prediction | None = None) -> Tracker:
     """Return the tracker of a run, in a store that has been tried; `with` opens the run."""
     from initlab.tracking.store import open_store
     from initlab.tracking.tracker import Tracker
 
     tracking = spec.config.tracking
     store = open_store(tracking.uri, tracking.experiment, PROJECT)
-    return Tracker(store, spec.name, spec.params, spec.tags, spec.unique)
+    tags = spec.tags
+    if prediction:
+        tags |= {
+            Tag.CHI1: f"{prediction.limit.chi1:.4g}",
+            Tag.DEPTH_SCALE: f"{prediction.limit.depth_scale_c:.4g}",
+        }
+    return Tracker(store, spec.name, spec.params, tags, spec.unique)
 
 
 def log_pictures(record: Record, tracker: Tracker, *names: str) -> None:

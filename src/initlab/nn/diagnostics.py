@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from initlab.data.arrays import Array, Labels
 from initlab.nn.activations import Activation
-from initlab.nn.layers import Elementwise, Residual
+from initlab.nn.layers import Elementwise, Layer, Residual
 from initlab.nn.losses import SoftmaxCrossEntropy
 from initlab.nn.metrics import Quantity, Statistic
 from initlab.nn.network import Network, Parameters
@@ -79,25 +79,21 @@ class Probe:
         self.labels = labels
         self.loss = SoftmaxCrossEntropy(len(x), classes, network.dtype)
         self.input_signal = variation(x)
-        # The layers of the main path by the number of their first activation.
-        self.main_path: dict[int, Elementwise | Residual] = {}
-        number = 1
-        for layer in self.network.layers:
-            if isinstance(layer, (Elementwise, Residual)):
-                self.main_path[number] = layer
-                number += sum(isinstance(leaf, Elementwise) for leaf in layer.leaves)
+        self.main_path = main_path(self.network.layers)
 
     def snapshot(self, step: int, previous: Parameters | None = None) -> Snapshot:
         """Measure the network now; `previous` holds its parameters before the last update."""
         network = self.network
         logits = network.forward(self.x)
         units = [layer.y for layer in network.hidden]
+        correlations = [mean_cosine(layer.z) for layer in network.hidden]
         # The slopes are in the buffers that `backward` overwrites, so they are read first.
         slopes = [slope_fractions(layer) for layer in network.hidden]
         weights = [layer.W for layer in network.dense]
         statistics = {
             Statistic.UNIT_MEAN: [mean(y) for y in units],
             Statistic.UNIT_STD: [std(y) for y in units],
+            Statistic.UNIT_CORRELATION: correlations,
             Statistic.UNIT_SATURATED: [saturated for saturated, _ in slopes],
             Statistic.UNIT_DEAD: [dead for _, dead in slopes],
             Statistic.WEIGHT_STD: [std(w) for w in weights],
@@ -137,6 +133,32 @@ class Probe:
             ],
             histograms=histograms,
         )
+
+
+def main_path(layers: Sequence[Layer]) -> dict[int, Elementwise | Residual]:
+    """Return the layers of the main path by the number of their first activation."""
+    found: dict[int, Elementwise | Residual] = {}
+    number = 1
+    for layer in layers:
+        if isinstance(layer, (Elementwise, Residual)):
+            found[number] = layer
+            number += sum(isinstance(leaf, Elementwise) for leaf in layer.leaves)
+    return found
+
+
+def mean_cosine(x: Array) -> float:
+    """Return the mean over pairs of rows of x (B, I) of the cosine of their angle.
+
+    It is nan if fewer than two rows have a direction. The square of the sum of unit vectors is
+    their number and twice the sum over all pairs.
+    """
+    sizes = np.sqrt(np.square(x, dtype=np.float64).sum(axis=-1))
+    used = np.isfinite(sizes) & (sizes > 0)
+    count = np.count_nonzero(used)
+    if count < 2:
+        return math.nan
+    total = np.divide(1, sizes, out=np.zeros_like(sizes), where=used) @ x
+    return float((total @ total - count) / (count * (count - 1)))
 
 
 def mean(a: Array) -> float:

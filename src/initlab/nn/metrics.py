@@ -35,12 +35,17 @@ class Statistic(StrEnum):
 
     UNIT_MEAN = "unit_mean"  # of the activations y of a hidden layer
     UNIT_STD = "unit_std"
+    UNIT_CORRELATION = "unit_correlation"  # of pre-activations: mean cosine of pairs of inputs
     UNIT_SATURATED = "unit_saturated"
     UNIT_DEAD = "unit_dead"
     UNIT_GRADIENT_STD = "unit_gradient_std"  # of ∂L/∂z, z the pre-activations
     WEIGHT_STD = "weight_std"  # of W, including the output layer
     WEIGHT_GRADIENT_STD = "weight_gradient_std"  # of ∂L/∂W
     UPDATE_RATIO = "update_ratio"  # ‖ΔW‖ / ‖W‖ of the previous update
+    # What theory predicts for the start, recorded at step 0.
+    UNIT_STD_THEORY = "unit_std_theory"
+    UNIT_GRADIENT_STD_THEORY = "unit_gradient_std_theory"
+    UNIT_CORRELATION_THEORY = "unit_correlation_theory"
 
     def of_layer(self, layer: int) -> str:
         """Return the name of a layer's metric; layers are counted from 1."""

@@ -15,6 +15,7 @@ from initlab.nn.initializers import Initializer
 from initlab.nn.models import Model, NetworkModel
 from initlab.nn.network import Parameters
 from initlab.nn.optimizers import Optimizer
+from initlab.nn.prediction import Inputs, Prediction, predict
 from initlab.nn.quadratic import Quadratic, descend
 from initlab.nn.schedules import Schedule
 from initlab.nn.training import Step, Training, fit
@@ -58,10 +59,12 @@ class PreparedTraining:
 
     steps       a generator; each step changes `parameters`
     notes       remarks on the preparation for the user
+    prediction  what theory expects of the network as drawn, None where it expects nothing
     """
 
     steps: Iterator[Step]
     parameters: Parameters
+    prediction: Prediction | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -94,4 +97,22 @@ def prepare(settings: Settings, data: Data | None) -> PreparedTraining:
     x, _ = Rows(first, len(first), network.dtype).take(np.arange(len(first)))
     note = network.initialize(settings.init, stream.init, x, settings.layer_inits)
     steps = fit(network, optimizer, schedule, data, train, stream.batches)
-    return PreparedTraining(steps, network.parameters, [note] if note else [])
+    prediction = predict(
+        network.layers,
+        settings.init,
+        settings.layer_inits,
+        Inputs.of(x),
+        data.features,
+        len(first),
+    )
+    return PreparedTraining(
+        predicted(steps, prediction), network.parameters, prediction, [note] if note else []
+    )
+
+
+def predicted(steps: Iterator[Step], prediction: Prediction | None) -> Iterator[Step]:
+    """Yield the steps, the first with the prediction."""
+    for step in steps:
+        if step.number == 0:
+            step.prediction = prediction
+        yield step

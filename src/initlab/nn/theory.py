@@ -61,17 +61,28 @@ def expectation(
 ) -> Array:
     """Return E f(x), x ~ N(mean, variance), for f made of this activation, elementwise.
 
-    Gauss-Legendre quadrature on panels that begin at the kinks of φ and double in length from
-    there, so that the normal law may be narrow or wide. The error is below 1e-10 of the largest
-    values, also for activations with kinks.
+    The error is below 1e-10 of the largest values, also for activations with kinks.
 
     integrand       f, for arrays (N, K)
     variance, mean  of any shapes that broadcast, which the result has
     blur            the std of a normal law that f has been averaged over, which rounds its kinks
     """
     std, center = np.broadcast_arrays(np.sqrt(np.asarray(variance, float)), np.asarray(mean, float))
-    shape = std.shape
-    std, center = std.reshape(-1, 1), center.reshape(-1, 1)
+    z, weights = quadrature(activation, std.reshape(-1, 1), center.reshape(-1, 1), blur)
+    with np.errstate(over="ignore"):
+        values = integrand(center.reshape(-1, 1) + std.reshape(-1, 1) * z)
+        means: Array = np.einsum("ij,ij->i", values, weights)
+    return means.reshape(std.shape)
+
+
+def quadrature(
+    activation: Activation, std: Array, center: Array, blur: float = 0.0
+) -> tuple[Array, Array]:
+    """Return nodes z and weights (N, K) for x = center + std z, center and std (N, 1).
+
+    Gauss-Legendre on panels that begin at the kinks of φ and double in length from there, so that
+    the law may be narrow or wide.
+    """
     places = panel_ends(activation, float((np.abs(center) + REACH * std).max()), blur)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         ends = np.clip(np.nan_to_num((places - center) / std), -REACH, REACH)
@@ -82,10 +93,7 @@ def expectation(
     z = (start + half * (1 + NODES)).reshape(len(std), -1)
     weights = np.exp(-0.5 * z * z)
     weights *= (half * WEIGHTS / math.sqrt(2 * math.pi)).reshape(z.shape)
-    with np.errstate(over="ignore"):
-        values = integrand(center + std * z)
-        mean_of_f: Array = np.einsum("ij,ij->i", values, weights)
-        return mean_of_f.reshape(shape)
+    return z, weights
 
 
 def panel_ends(activation: Activation, reach: float, blur: float) -> Array:
@@ -156,6 +164,63 @@ def mean_product_slope(activation: Activation, q: float, c: float) -> float:
     return paired(activation, slope_of(activation), q, c)
 
 
+class Moments(NamedTuple):
+    """Expectations over x ~ N(0, q) of φ(x) and φ'(x), and their relative changes.
+
+    mean, square     E φ and E φ²
+    slope_square     E φ'²
+    square_power     ∂ ln E φ² / ∂ ln q; it is 1 for relu
+    variance_power   the same for E φ² - (E φ)²
+    slope_power      the same for E φ'²
+    square_spread    Var φ² / (E φ²)², by which an average over n units scatters: 5 for relu
+    variance_spread  the same for (φ - E φ)²
+    slope_spread     the same for (g φ')², where g is normal and does not depend on φ': 5 for relu
+    """
+
+    mean: float
+    square: float
+    slope_square: float
+    square_power: float
+    variance_power: float
+    slope_power: float
+    square_spread: float
+    variance_spread: float
+    slope_spread: float
+
+    @property
+    def variance(self) -> float:
+        """E φ² - (E φ)²."""
+        return max(self.square - self.mean**2, 0.0)
+
+
+def moments(activation: Activation, q: float) -> Moments:
+    """Return the moments at the variance q; changes are by ∂E f / ∂ ln q = E[f (z² - 1)] / 2."""
+    std = math.sqrt(q)
+    z, weights = quadrature(activation, np.array([[std]]), np.zeros((1, 1)))
+    z, weights = z[0], weights[0]
+    value, slope = value_of(activation), slope_of(activation)
+    with np.errstate(over="ignore", invalid="ignore"):
+        y, dy = value(std * z), slope(std * z)
+        mean = float(weights @ y)
+        found = [mean, float(weights @ y**2), float(weights @ dy**2)]
+        squares = (y**2, (y - mean) ** 2, dy**2)
+        means = [float(weights @ each) for each in squares]
+        powers = [
+            ratio(weights @ (each * (z**2 - 1)) / 2, average)
+            for each, average in zip(squares, means, strict=True)
+        ]
+        spreads = [
+            max(ratio(peak * float(weights @ each**2), average**2) - 1, 0.0)
+            for each, average, peak in zip(squares, means, (1, 1, 3), strict=True)  # E g⁴ = 3
+        ]
+    return Moments(*found, *powers, *spreads)
+
+
+def ratio(a: float, b: float) -> float:
+    """Return a / b, 0 where b is 0."""
+    return float(a / b) if b else 0.0
+
+
 def gain(activation: Activation) -> float:
     """Return 1 / √E[φ(z)²] for z ~ N(0, 1).
 
@@ -175,14 +240,6 @@ def variance_map(
 ) -> Array:
     """Return q' = σw² E[φ²] + σb², the variance in the next layer (Poole et al. 2016, eq. 3)."""
     return weight_variance * dropped.square * mean_square(activation, q) + bias_variance
-
-
-def variance_elasticity(activation: Activation, q: float) -> float:
-    """Return ∂ ln E[φ²] / ∂ ln q: the power of q by which E[φ²] grows. It is 1 for relu."""
-    value, slope = value_of(activation), slope_of(activation)
-    grown = expectation(activation, lambda x: value(x) * slope(x) * x, q)
-    square = mean_square(activation, q)
-    return float(grown / square) if square else 1.0
 
 
 def correlation_map(
@@ -303,9 +360,9 @@ def limit(
     setting = (weight_variance, bias_variance)
     q_star = fixed_variance(activation, *setting, start, dropped)
     q = min(max(q_star, TINY), HUGE)  # where maps at 0 and at infinity have reached their limit
-    square = float(mean_square(activation, q))
-    q_slope = weight_variance * dropped.square * square / q * variance_elasticity(activation, q)
-    chi1 = weight_variance * dropped.square * float(mean_square_slope(activation, q))
+    at_q = moments(activation, q)
+    q_slope = weight_variance * dropped.square * at_q.square_power * at_q.square / q
+    chi1 = weight_variance * dropped.square * at_q.slope_square
     xi_q = depth_scale(q_slope)
     if q != q_star:
         return Limit(q_star, math.nan, chi1, xi_q, depth_scale(chi1))

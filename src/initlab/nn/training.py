@@ -7,7 +7,7 @@ the network as initialised, and the last step, which has no batch, shows it as t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,9 +17,10 @@ from initlab.data.batches import BATCHING, Rows
 from initlab.data.datasets import Data, Samples
 from initlab.nn.diagnostics import Probe, Snapshot
 from initlab.nn.losses import SoftmaxCrossEntropy
-from initlab.nn.metrics import Metric
+from initlab.nn.metrics import Metric, Statistic
 from initlab.nn.network import Network, Parameters
 from initlab.nn.optimizers import Optimizer
+from initlab.nn.prediction import Prediction
 from initlab.nn.schedules import Schedule
 
 EVALUATION_BATCH = 500
@@ -122,6 +123,7 @@ class Step:
 
     loss        of the batch; None at the last step
     evaluation  None at steps without one; the same for snapshot
+    prediction  of the network as initialised, at step 0
     lr          learning rate of the update; None if it is the same as before
     point       (x, y), for a function of two variables
     """
@@ -130,6 +132,7 @@ class Step:
     loss: float | None = None
     evaluation: Evaluation | None = None
     snapshot: Snapshot | None = None
+    prediction: Prediction | None = None
     lr: float | None = None
     point: tuple[float, float] | None = None
 
@@ -155,11 +158,21 @@ class Step:
         if self.evaluation is not None:
             values |= self.evaluation.metrics
         if self.snapshot is not None:
-            for statistic, layers in self.snapshot.statistics.items():
-                values |= {statistic.of_layer(n): value for n, value in enumerate(layers, start=1)}
+            values |= by_layer(self.snapshot.statistics)
+        if self.prediction is not None:
+            values |= by_layer(self.prediction.statistics)
         if self.diverged:
             values[Metric.DIVERGED_STEP] = self.number
         return ((str(name), value) for name, value in values.items() if math.isfinite(value))
+
+
+def by_layer(statistics: Mapping[Statistic, Sequence[float]]) -> dict[str, float]:
+    """Return numbers of layers by the names of their metrics."""
+    return {
+        statistic.of_layer(number): value
+        for statistic, layers in statistics.items()
+        for number, value in enumerate(layers, start=1)
+    }
 
 
 class Evaluator:

@@ -46,6 +46,8 @@ class Tag(StrEnum):
     SWEEP = "sweep"
     STUDY = "study"
     EXPERIMENT = "experiment"
+    CHI1 = "theory.chi1"  # of many layers like the last hidden one
+    DEPTH_SCALE = "theory.depth_scale"  # ξ_c, in layers
     DATA = "version.data"
     NUMERICS = "version.numerics"
     COMMIT = "mlflow.source.git.commit"

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from initlab.nn.diagnostics import Snapshot
-from initlab.nn.metrics import Metric, Quantity
+from initlab.nn.metrics import Metric, Quantity, Statistic
 from initlab.nn.network import Parameters
+from initlab.nn.prediction import Prediction
 from initlab.nn.training import Evaluation, Step
 from initlab.nn.verdict import Context, Verdict, judge
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 LOSS, PATH = "loss", "path"  # pictures beside those of each `Quantity`
+PROFILES = (Statistic.UNIT_STD, Statistic.UNIT_GRADIENT_STD)  # by layer, beside theory
 RECENT = 100  # steps over which the last training loss is averaged
 
 
@@ -51,6 +53,11 @@ class Record:
     def snapshots(self) -> list[Snapshot]:
         """The distributions recorded, in order."""
         return [step.snapshot for step in self.steps if step.snapshot]
+
+    @property
+    def prediction(self) -> Prediction | None:
+        """What theory expects of the start, None where it expects nothing."""
+        return self.steps[0].prediction if self.steps else None
 
     @property
     def points(self) -> list[tuple[float, float]]:
@@ -128,7 +135,12 @@ class Record:
         )
 
     def histograms(self) -> dict[str, NDArray[Any]]:
-        """Return steps (S,) and, for each quantity, edges (K+1,) and counts (S, L, K+2)."""
+        """Return the arrays of histograms.npz.
+
+        steps (S,); for each quantity, edges (K+1,) and counts (S, L, K+2); for each of `PROFILES`
+        that was measured, the numbers of the layers (S, L), and where theory predicts them, the
+        prediction with the ends of its band (3, L).
+        """
         arrays: dict[str, NDArray[Any]] = {
             "steps": np.array([snapshot.step for snapshot in self.snapshots])
         }
@@ -136,4 +148,11 @@ class Record:
             recorded = [snapshot.histograms[quantity] for snapshot in self.snapshots]
             arrays[f"{quantity}/edges"] = recorded[0].edges
             arrays[f"{quantity}/counts"] = np.stack([one.counts for one in recorded])
+        for name in PROFILES:
+            if name in self.snapshots[0].statistics:
+                arrays[f"{name}/measured"] = np.array(
+                    [snapshot.statistics[name] for snapshot in self.snapshots]
+                )
+                if self.prediction:
+                    arrays[f"{name}/theory"] = np.array(self.prediction.bands[name]).T
         return arrays

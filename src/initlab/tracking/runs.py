@@ -19,7 +19,7 @@ from initlab.tracking import sqlite
 from initlab.tracking.artifacts import open_artifact
 from initlab.tracking.names import Outcome, Status, Tag
 from initlab.tracking.queries import RunsError, find_runs
-from initlab.tracking.record import RECENT
+from initlab.tracking.record import PROFILES, RECENT
 
 if TYPE_CHECKING:  # MLflow takes a second to import; whoever has a client has done so
     from mlflow import MlflowClient
@@ -234,6 +234,12 @@ def read_histograms(client: MlflowClient, run: TrackedRun) -> dict[str, NDArray[
 def are_histograms(arrays: Mapping[str, NDArray[Any]]) -> bool:
     """Return whether arrays are such as `Record.histograms` makes."""
     steps = arrays["steps"]
+    profiles = {key for key in arrays if key.partition("/")[0] in PROFILES}
+    for key in profiles:
+        rows = len(steps) if key.endswith("/measured") else 3
+        if arrays[key].dtype.kind != "f" or arrays[key].ndim != 2 or len(arrays[key]) != rows:
+            return False
+    arrays = {key: array for key, array in arrays.items() if key not in profiles}
     if not (steps.dtype.kind == "i" and steps.ndim == 1 and len(steps)):
         return False
     for name in {key.partition("/")[0] for key in arrays} - {"steps"}:
