@@ -286,7 +286,8 @@ def train(spec: RunSpec, open_pruner: OpenPruner | None = None) -> Result:
         notes = [*prepared.notes, *spec.notes]
         record = Record(spec.name, notes, config.tracking.pictures)
         with gc_paused():
-            tracker = make_tracker(spec, prepared.prediction) if config.tracking.enabled else None
+            prediction = prepared.outlook.prediction if prepared.outlook else None
+            tracker = make_tracker(spec, prediction) if config.tracking.enabled else None
             if not tracker:
                 leave_config(spec)
             prunes = open_pruner() if open_pruner else None
@@ -304,7 +305,8 @@ def train(spec: RunSpec, open_pruner: OpenPruner | None = None) -> Result:
                 seconds = time.perf_counter() - started
                 with signals_deferred():
                     keep(record, spec, tracker, initial, prepared.parameters)
-            verdict = None if pruned else record.verdict(spec.context)
+            context = replace(spec.context, outlook=prepared.outlook)
+            verdict = None if pruned else record.verdict(context)
             outcome = Outcome.FINISHED if record.diverged_step is None else Outcome.DIVERGED
             outcome = Outcome.PRUNED if pruned else outcome
             if tracker:

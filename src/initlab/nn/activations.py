@@ -21,16 +21,18 @@ from initlab.data.arrays import Array
 class Activation(ABC):
     """y = φ(z), elementwise; at a kink φ' is the derivative from the left.
 
-    bounded    whether φ is flat at both ends, so that it can saturate
-    max_slope  the largest φ' of a bounded activation, meaningless for others; a unit counts as
-               saturated where φ' is below a fraction of it
-    range      the interval of the histograms of y, the same for every run
-    kinks      where φ or one of its derivatives jumps
+    bounded         whether φ is flat at both ends, so that it can saturate
+    max_slope       the largest φ' of a bounded activation, meaningless for others; a unit counts as
+                    saturated where φ' is below a fraction of it
+    most_saturated  the fraction of saturated slopes above which a layer counts as saturated
+    range           the interval of the histograms of y, the same for every run
+    kinks           where φ or one of its derivatives jumps
     """
 
     bounded: ClassVar[bool] = False
     max_slope: ClassVar[float] = 1.0
     range: ClassVar[tuple[float, float]] = (-4.0, 4.0)
+    most_saturated: ClassVar[float] = 0.4  # trained tanh nets reach 0.04, std1 starts at 0.5
     kinks: ClassVar[tuple[float, ...]] = ()
 
     @property
@@ -339,6 +341,7 @@ class HardTanh(Activation):
 
     bounded: ClassVar[bool] = True
     range: ClassVar[tuple[float, float]] = (-1.0, 1.0)
+    most_saturated: ClassVar[float] = 0.6  # he gives it 0.5, which trains well; std1 0.95
     kinks: ClassVar[tuple[float, ...]] = (-1.0, 1.0)
 
     def value(self, z: Array, out: Array) -> Array:

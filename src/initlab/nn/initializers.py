@@ -108,7 +108,7 @@ class Initializer(ABC):
 
 def critical_gain(activation: Activation, bias_std: float) -> float:
     """Return the gain on the edge of chaos; raises `ValueError` where none keeps a signal."""
-    edge = theory.edge_of_chaos(activation, bias_std**2)
+    edge = theory.edge_of_chaos(activation, bias_std * bias_std)
     if edge and edge.stable:
         return math.sqrt(edge.weight_variance)
     name = type(activation).__name__

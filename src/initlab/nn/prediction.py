@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ from initlab.nn.metrics import Statistic
 
 DEVIATIONS = 1.96  # of the logarithm, on both sides of a prediction: 95 %
 SOFTMAX_DRAWS = 4000
+LARGEST = 1e150  # mean squares of unbounded activations beyond are infinite
 MOST_NUMBERS = 1_000_000  # drawn for the softmax
 
 
@@ -62,16 +64,23 @@ class Prediction:
     unit_std           std of the activations of each hidden layer
     unit_gradient_std  std of ∂L/∂z of each hidden layer, L the mean loss of the probe
     correlation        mean cosine of two inputs' pre-activations in each hidden layer
+    variances          mean square of these
     signal, gradient   as in a `Snapshot`: along the main path
-    limit              what many such layers tend to
+    find_limit         returns `limit`
     """
 
     unit_std: list[Band]
     unit_gradient_std: list[Band]
     correlation: list[float]
+    variances: list[float]
     signal: list[float]
     gradient: list[float]
-    limit: theory.Limit
+    find_limit: Callable[[], theory.Limit]
+
+    @cached_property
+    def limit(self) -> theory.Limit:
+        """What many such layers tend to."""
+        return self.find_limit()
 
     @property
     def bands(self) -> dict[Statistic, list[Band]]:
@@ -186,9 +195,10 @@ class Walk:
         """y = x W + b: every weight takes its share, and biases are the same for all inputs."""
         self.variations.append(signal.variation)
         law = self.laws.get(layer.place, self.laws[""])
-        variance = law.exact_std(layer.fan_in, layer.fan_out) ** 2
+        std = law.exact_std(layer.fan_in, layer.fan_out)
+        variance = std * std  # where std ** 2 would raise an error, this is infinite
         size = layer.fan_in * variance * signal.size
-        bias = layer.bias_std**2
+        bias = layer.bias_std * layer.bias_std
         share = theory.ratio(size, size + bias)
         after = Signal(
             size + bias,
@@ -229,8 +239,11 @@ class Walk:
             known_q, known_c, moments, product = self.known
             if math.isclose(q, known_q, rel_tol=1e-9) and math.isclose(c, known_c, abs_tol=1e-9):
                 return moments, product
-        moments = theory.moments(activation, q)
-        product = theory.mean_product(activation, q, c) if q else moments.square
+        moments = theory.moments(activation, min(q, LARGEST))
+        if q > LARGEST and not activation.bounded:
+            moments = moments._replace(square=math.inf)
+        usual = q and moments.square < math.inf
+        product = theory.mean_product(activation, min(q, LARGEST), c) if usual else moments.square
         self.known = (q, c, moments, product)
         return moments, product
 
@@ -245,7 +258,7 @@ class Walk:
 
     def residual(self, layer: Residual, signal: Signal) -> tuple[Signal, Back]:
         """y = x + s f(x): squares add up, because the branch ends in weights of its own."""
-        square, number = layer.scale**2, len(self.unit_std) + 1
+        square, number = layer.scale * layer.scale, len(self.unit_std) + 1
         branch, back_branch = self.through(layer.branch, signal)
         size = signal.size + square * branch.size
         cross = 4 * square * signal.size * branch.size / (size**2 * signal.width) if size else 0.0
@@ -304,7 +317,7 @@ def softmax_gradient(variance: float, correlation: float, classes: int) -> tuple
     p = np.exp(z - z.max(axis=-1, keepdims=True))
     p /= p.sum(axis=-1, keepdims=True)
     squares = np.square(p).sum(axis=-1) - 2 / classes + 1
-    shared = max(correlation, 0.0) ** 2
+    shared = correlation**2 if correlation > 0 else 0.0
     return float(squares.mean()) / classes, shared * float(np.log(squares).var())
 
 
@@ -334,8 +347,7 @@ def predict(
     start = Signal(square, square * correlation, features, np.zeros(sources))
     with np.errstate(over="ignore", invalid="ignore"):
         logits, back = walk.through(layers, start)
-        finite = min(logits.size, 1e300)
-        size, spread = softmax_gradient(finite, logits.correlation, logits.width)
+        size, spread = softmax_gradient(logits.size, logits.correlation, logits.width)
         back(Gradient(size / examples**2, walk.source(math.expm1(spread))))
     numbers = [*main_path(layers)]
     gradients = [walk.gradients[number] for number in sorted(walk.gradients)]
@@ -344,12 +356,13 @@ def predict(
         walk.unit_std,
         [band(each.size, float(each.noise @ each.noise)) for each in gradients],
         walk.correlation,
+        walk.sizes,
         [walk.variations[number] for number in (0, *numbers)],
         [
             math.sqrt(each.size * walk.widths[number - 1] * examples)
             for number, each in zip(numbers, main, strict=True)
         ],
-        limit_of(leaves, walk, gradients),
+        lambda: limit_of(leaves, walk, gradients),
     )
 
 
@@ -372,7 +385,8 @@ def limit_of(leaves: Sequence[Layer], walk: Walk, gradients: Sequence[Gradient])
         chi1 = (first / last) ** (1 / steps) if steps and last else math.nan
         return theory.Limit(math.nan, math.nan, chi1, math.nan, theory.depth_scale(chi1))
     width = dense[-1].fan_in
-    variance = width * walk.laws[""].exact_std(width, width) ** 2
+    std = walk.laws[""].exact_std(width, width)
+    variance = width * std * std
     dropped = theory.KEPT
     for leaf in leaves:
         if isinstance(leaf, Dropout):

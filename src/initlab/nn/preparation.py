@@ -11,11 +11,12 @@ import numpy as np
 from initlab.data import Data, Dataset
 from initlab.data.batches import Rows
 from initlab.nn.activations import Activation
+from initlab.nn.advice import Outlook
 from initlab.nn.initializers import Initializer
 from initlab.nn.models import Model, NetworkModel
 from initlab.nn.network import Parameters
 from initlab.nn.optimizers import Optimizer
-from initlab.nn.prediction import Inputs, Prediction, predict
+from initlab.nn.prediction import Inputs, Prediction
 from initlab.nn.quadratic import Quadratic, descend
 from initlab.nn.schedules import Schedule
 from initlab.nn.training import Step, Training, fit
@@ -59,12 +60,12 @@ class PreparedTraining:
 
     steps       a generator; each step changes `parameters`
     notes       remarks on the preparation for the user
-    prediction  what theory expects of the network as drawn, None where it expects nothing
+    outlook     what theory expects of the network, None for other models
     """
 
     steps: Iterator[Step]
     parameters: Parameters
-    prediction: Prediction | None = None
+    outlook: Outlook | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -97,17 +98,18 @@ def prepare(settings: Settings, data: Data | None) -> PreparedTraining:
     x, _ = Rows(first, len(first), network.dtype).take(np.arange(len(first)))
     note = network.initialize(settings.init, stream.init, x, settings.layer_inits)
     steps = fit(network, optimizer, schedule, data, train, stream.batches)
-    prediction = predict(
-        network.layers,
+    outlook = Outlook(
+        settings.model,
+        settings.activation,
         settings.init,
         settings.layer_inits,
         Inputs.of(x),
         data.features,
+        data.classes,
         len(first),
     )
-    return PreparedTraining(
-        predicted(steps, prediction), network.parameters, prediction, [note] if note else []
-    )
+    steps = predicted(steps, outlook.prediction)
+    return PreparedTraining(steps, network.parameters, outlook, [note] if note else [])
 
 
 def predicted(steps: Iterator[Step], prediction: Prediction | None) -> Iterator[Step]:

@@ -190,7 +190,7 @@ class Moments(NamedTuple):
     @property
     def variance(self) -> float:
         """E φ² - (E φ)²."""
-        return max(self.square - self.mean**2, 0.0)
+        return max(self.square - self.mean**2, 0.0) if self.square < math.inf else math.inf
 
 
 def moments(activation: Activation, q: float) -> Moments:
@@ -210,7 +210,7 @@ def moments(activation: Activation, q: float) -> Moments:
             for each, average in zip(squares, means, strict=True)
         ]
         spreads = [
-            max(ratio(peak * float(weights @ each**2), average**2) - 1, 0.0)
+            max(peak * float(weights @ (each / average) ** 2) - 1, 0.0) if average else 0.0
             for each, average, peak in zip(squares, means, (1, 1, 3), strict=True)  # E g⁴ = 3
         ]
     return Moments(*found, *powers, *spreads)
@@ -270,7 +270,7 @@ def fixed_variance(
     """
 
     def growth(q: Array) -> Array:
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", over="ignore"):
             return np.log(variance_map(activation, q, weight_variance, bias_variance, dropped) / q)
 
     first = float(growth(np.array(start)))
@@ -292,7 +292,7 @@ def fixed_correlation(
 ) -> float:
     """Return c*, to which the correlation of two inputs of variance q = q* tends."""
     chi = weight_variance * dropped.product * float(mean_square_slope(activation, q))
-    if dropped == KEPT and chi <= 1:
+    if dropped == KEPT and chi <= 1 + MARGIN:
         return 1.0
     c = 0.0
     for _ in range(100):  # Newton's method: the map is convex, so that c approaches from below
@@ -357,7 +357,10 @@ def limit(
     dropped: Dropped = KEPT,
 ) -> Limit:
     """Return what the variance `start` tends to through many layers."""
+    if not math.isfinite(weight_variance + bias_variance):
+        return Limit(math.inf, math.nan, math.inf, math.nan, 0.0)
     setting = (weight_variance, bias_variance)
+    start = min(max(start, TINY), HUGE)
     q_star = fixed_variance(activation, *setting, start, dropped)
     q = min(max(q_star, TINY), HUGE)  # where maps at 0 and at infinity have reached their limit
     at_q = moments(activation, q)

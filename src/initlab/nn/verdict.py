@@ -7,38 +7,26 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
+from initlab.nn import theory
+from initlab.nn.activations import Activation
+from initlab.nn.advice import KEPT, Advice, Outlook
 from initlab.nn.diagnostics import Snapshot
 from initlab.nn.metrics import Statistic
+from initlab.nn.prediction import Prediction
 
 # The limits of each diagnosis. Healthy nets of 2 to 5 hidden layers, trained or not, stay inside by
 # a factor of several, the textbook failures outside by a factor of several.
 VANISHED = 0.02  # of the input's variation, or of the last hidden layer's gradient: sigmoid nets of
 #                  two layers, which still learn, have 0.05; of five, which do not, 0.003
 EXPLODED = 30.0  # times the input's variation: relu nets reach 6 in training; std1 starts at 50
-SATURATED = 0.4  # of all slopes in a layer: trained tanh nets reach 0.04, std1 starts at 0.5
-SATURATED_HARD_TANH = 0.6  # he gives it 0.5, which trains well; std1 starts at 0.95
 DEAD = 0.5  # of the units of a layer: He nets of five layers have 0.16 on small data
 SYMMETRIC = 1e-3  # difference of the units' weights over their size: rounding leaves 1e-7, random 1
 ONSET = 2.0  # vanishing or exploding starts at the layer where the size has changed by this factor
 
-# The init to advise for each activation. It keeps signal and gradient within a factor of 3 through
-# ten layers (softplus: of 10). For sigmoid it is Kumar's of 2017, up to the depth in MAX_DEPTH.
-RECOMMENDED_INITS = {
-    "identity": "xavier",
-    "sigmoid": "variance_scaling init.scale=12.8",
-    "tanh": "xavier",
-    "hard_tanh": "xavier",
-    "softsign": "xavier init.gain=auto",
-    "relu": "he",
-    "leaky_relu": "he",
-    "elu": "xavier init.gain=auto",
-    "selu": "lecun",
-    "gelu": "lsuv",
-    "silu": "lsuv",
-    "softplus": "he",
-}
-MAX_DEPTH = {"sigmoid": 6}  # hidden layers; no init lets a deeper network learn
+OUTSIDE = 0.25  # of the layers' numbers, if more are not in the band, theory does not hold
+ENDLESS = 1000.0  # layers that can be trained, from which on the number says nothing
 
 
 class Diagnosis(StrEnum):
@@ -72,6 +60,7 @@ class Context:
     init            as typed after `init=`, with the settings that differ from the option's own
     init_overrides  the inits of single layers, as typed, such as model.input_init=zeros
     residual        whether the network has residual branches
+    outlook         what theory expects of the network, None if there is none
     """
 
     init: str
@@ -81,12 +70,19 @@ class Context:
     residual: bool = False
     batch_norm: bool = False
     weight_decay: float = 0.0
+    outlook: Outlook | None = None
 
-    def recommended_init(self, depth: int) -> str | None:
-        """Return the init for this activation and number of hidden layers, if any works."""
-        if depth > MAX_DEPTH.get(self.activation, depth):
-            return None
-        return RECOMMENDED_INITS.get(self.activation)
+    @property
+    def prediction(self) -> Prediction | None:
+        """What theory expects of the network as drawn."""
+        return self.outlook.prediction if self.outlook else None
+
+    @property
+    def advice(self) -> Advice | None:
+        """The init to take, None if none is known or it is in use."""
+        found = self.outlook.advice if self.outlook else None
+        in_use = found and found.init == self.init and found.bias_std is None
+        return None if in_use else found
 
 
 def judge(
@@ -109,20 +105,39 @@ def judge(
             f"the loss at step {diverged_step} is not a finite number; {advice}",
         )
     assert start, "a run that did not diverge has a snapshot"
-    end = examine(snapshots[-1], context, trained or start.word == Diagnosis.HEALTHY)
-    if start.word in (Diagnosis.HEALTHY, end.word):
+    fits = compared(snapshots[0], start.word, context)
+    if len(snapshots) == 1:
+        return start
+    healthy = start.word == Diagnosis.HEALTHY
+    said = f", after a start {fits}" if healthy and fits else ""
+    end = examine(snapshots[-1], context, trained or healthy, said)
+    if healthy:
         return end
+    if end.word == start.word:
+        return examine(snapshots[-1], context, trained, f", {fits}" if fits else "")
     if end.word == Diagnosis.HEALTHY:
         before = f"after a start that was {start.word} from layer {start.layer} on"
-        return Verdict(end.word, 0, f"{end.sentence}, {before}")
+        return Verdict(end.word, 0, ", ".join(filter(None, (end.sentence, before, fits))))
     cause = f"it began {start.word}, {start.sentence}"
     return Verdict(end.word, end.layer, f"{end.sentence}; {cause}")
 
 
-def examine(snapshot: Snapshot, context: Context, trained: bool = False) -> Verdict:
+class Problem(NamedTuple):
+    """A diagnosis, the layer where it starts, what shows it, and what to do."""
+
+    word: Diagnosis
+    layer: int
+    evidence: str
+    advice: str
+
+
+def examine(
+    snapshot: Snapshot, context: Context, trained: bool = False, said: str | None = None
+) -> Verdict:
     """Return the verdict on one snapshot: the problem that starts in the earliest layer.
 
     trained  whether training caused the problem, and not the init
+    said     follows the evidence; None: at step 0, whether theory expects it
     """
     problems = [
         problem
@@ -135,83 +150,120 @@ def examine(snapshot: Snapshot, context: Context, trained: bool = False) -> Verd
         )
         if (problem := find(snapshot, context, trained))
     ]
-    if problems:
-        return min(problems, key=lambda problem: problem.layer)
     ratio = format_number(snapshot.signal[-1] / (snapshot.signal[0] or 1.0))
-    layer = snapshot.main_path[-1]
-    return Verdict(
-        Diagnosis.HEALTHY,
-        0,
-        f"layer {layer} varies {ratio} times as much as the input does",
-    )
+    evidence = f"layer {snapshot.main_path[-1]} varies {ratio} times as much as the input does"
+    found = Problem(Diagnosis.HEALTHY, 0, evidence, "")
+    if problems:
+        found = min(problems, key=lambda problem: problem.layer)
+    if said is None:
+        fits = compared(snapshot, found.word, context) if snapshot.step == 0 else ""
+        said = f", {fits}" if fits else ""
+    sentence = ": ".join(filter(None, (found.evidence + said, found.advice)))
+    return Verdict(found.word, found.layer, sentence)
 
 
-def find_symmetry(snapshot: Snapshot, context: Context, trained: bool) -> Verdict | None:
+def compared(snapshot: Snapshot, word: Diagnosis, context: Context) -> str:
+    """Return whether theory expects the diagnosis of a network as drawn, "" if it cannot say."""
+    prediction = context.prediction
+    if not prediction or word in (Diagnosis.DEAD, Diagnosis.SYMMETRIC):
+        return ""
+    foreseen = expected(prediction, snapshot, context)
+    limit = prediction.limit
+    numbers = f"χ₁ = {format_number(limit.chi1)} a layer"
+    depth = theory.TRAINABLE * limit.depth_scale_c
+    if depth < ENDLESS:
+        layers = max(1, round(depth))
+        numbers += f", trainable to about {layers} layer{'s' * (layers != 1)}"
+    if word in (foreseen or {Diagnosis.HEALTHY}):
+        return f"as predicted ({numbers})"
+    within = [
+        value in band
+        for statistic, bands in prediction.bands.items()
+        for value, band in zip(snapshot.statistics.get(statistic, []), bands)
+    ]
+    if within.count(False) <= OUTSIDE * len(within):
+        return f"about as predicted ({numbers})"
+    words = " and ".join(sorted(foreseen)) or Diagnosis.HEALTHY
+    return f"where theory, for wide nets, expects it {words} ({numbers})"
+
+
+def expected(prediction: Prediction, snapshot: Snapshot, context: Context) -> set[Diagnosis]:
+    """Return all that theory expects to be wrong with what was measured, before any training."""
+    backward = prediction.gradient[::-1] if snapshot.gradient else []
+    trends = filter(None, (find_trend(prediction.signal), find_trend(backward)))
+    found = {word for word, *_ in trends}
+    if context.outlook and context.outlook.saturates(prediction.variances):
+        found.add(Diagnosis.SATURATED)
+    return found
+
+
+def find_symmetry(snapshot: Snapshot, context: Context, trained: bool) -> Problem | None:
     """Find a layer whose units are all alike."""
     layer = first_layer(value < SYMMETRIC for value in snapshot.asymmetry)
     if not layer:
         return None
-    init = RECOMMENDED_INITS.get(context.activation, "xavier")
-    advice = f"draw them at random, as init={init} does"
+    init = context.advice.overrides if context.advice else "init=xavier"
+    advice = f"draw them at random, as {init} does"
     overrides = [each for each in context.init_overrides if each.startswith("model.input_init")]
     if layer == 1 and overrides:
         advice = f"leave out {overrides[0]}"
-    return Verdict(
+    return Problem(
         Diagnosis.SYMMETRIC,
         layer,
-        f"all units of layer {layer} have equal weights, so that it works as a single unit: "
-        + advice,
+        f"all units of layer {layer} have equal weights, so that it works as a single unit",
+        advice,
     )
 
 
-def find_dead_units(snapshot: Snapshot, context: Context, trained: bool) -> Verdict | None:
+def find_dead_units(snapshot: Snapshot, context: Context, trained: bool) -> Problem | None:
     """Find a layer with units through which no gradient passes for any input."""
     shares = snapshot.statistics[Statistic.UNIT_DEAD]
     layer = first_layer(share > DEAD for share in shares)
     if not layer:
         return None
-    init = context.recommended_init(len(shares))
     advice = other_remedy(context, trained)
-    if not trained and init and context.init != init:
-        advice = f"take init={init}"
+    if not trained and context.advice:
+        advice = f"take {context.advice.overrides}"
     if context.activation == "relu":
         advice += ", or activation=leaky_relu"
     share = f"{shares[layer - 1]:.0%} of the units of layer {layer}"
-    return Verdict(Diagnosis.DEAD, layer, f"{share} pass no gradient for any input: {advice}")
+    return Problem(Diagnosis.DEAD, layer, f"{share} pass no gradient for any input", advice)
 
 
-def find_saturation(snapshot: Snapshot, context: Context, trained: bool) -> Verdict | None:
+def find_saturation(snapshot: Snapshot, context: Context, trained: bool) -> Problem | None:
     """Find a layer on the flat ends of its activation."""
     shares = snapshot.statistics[Statistic.UNIT_SATURATED]
-    limit = SATURATED_HARD_TANH if context.activation == "hard_tanh" else SATURATED
+    limit = (
+        context.outlook.activation.most_saturated if context.outlook else Activation.most_saturated
+    )
     layer = first_layer(share > limit for share in shares)
     if not layer:
         return None
-    advice = "smaller weights keep it on the slope, init=xavier"
-    if trained or context.init in ("xavier", context.recommended_init(len(shares))):
-        advice = other_remedy(context, trained)
+    advice = other_remedy(context, trained)
+    if not trained and context.advice:
+        advice = f"smaller weights keep it on the slope, {context.advice.overrides}"
     share = f"{shares[layer - 1]:.0%} of the activations of layer {layer}"
     where = f"on the flat ends of {context.activation}"
-    return Verdict(Diagnosis.SATURATED, layer, f"{share} lie {where}: {advice}")
+    return Problem(Diagnosis.SATURATED, layer, f"{share} lie {where}", advice)
 
 
-def find_activation_trend(snapshot: Snapshot, context: Context, trained: bool) -> Verdict | None:
+def find_activation_trend(snapshot: Snapshot, context: Context, trained: bool) -> Problem | None:
     """Find the layer from which on activations vary less and less, or more and more."""
     trend = find_trend(snapshot.signal)
     if not trend:
         return None
     word, onset, extreme, change = trend
     layer, worst = (snapshot.main_path[max(index, 1) - 1] for index in (onset, extreme))
-    return Verdict(
+    return Problem(
         word,
         layer,
         f"activations {change} from layer {layer} on, their std over the inputs is "
-        f"{format_number(snapshot.signal[extreme])} at layer {worst}: "
-        + remedy(snapshot, context, trained, word),
+        f"{format_number(snapshot.signal[extreme])} at layer {worst}",
+        remedy(snapshot, context, trained, word),
     )
 
 
-def find_gradient_trend(snapshot: Snapshot, context: Context, trained: bool) -> Verdict | None:
+def find_gradient_trend(snapshot: Snapshot, context: Context, trained: bool) -> Problem | None:
     """Find the layer from which on, going back, gradients become smaller and smaller, or larger."""
     sizes, layers = snapshot.gradient[::-1], snapshot.main_path[::-1]
     trend = find_trend(sizes)
@@ -223,7 +275,7 @@ def find_gradient_trend(snapshot: Snapshot, context: Context, trained: bool) -> 
     if all(map(math.isfinite, sizes)):
         ratio = format_number(sizes[extreme] / sizes[0])
         evidence += f", to {ratio} times as much at layer {layers[extreme]}"
-    return Verdict(word, layers[onset], f"{evidence}: {remedy(snapshot, context, trained, word)}")
+    return Problem(word, layers[onset], evidence, remedy(snapshot, context, trained, word))
 
 
 def find_trend(sizes: Sequence[float]) -> tuple[Diagnosis, int, int, str] | None:
@@ -255,15 +307,16 @@ def find_trend(sizes: Sequence[float]) -> tuple[Diagnosis, int, int, str] | None
 
 def remedy(snapshot: Snapshot, context: Context, trained: bool, word: Diagnosis) -> str:
     """Return the advice against vanishing or exploding activations and gradients."""
-    depth = snapshot.main_path[-1]
-    init = context.recommended_init(depth)
-    if init is None:
-        layers = f"{depth} layers of {context.activation}"
-        return f"no init keeps them through {layers}, try activation=tanh or activation=relu"
     branches_add_up = context.residual and word == Diagnosis.EXPLODING
-    if context.init != init:
-        both = f"init={init} and a smaller model.residual_scale keep them"
-        one = f"init={init} keeps them"
+    if context.outlook and not context.outlook.advice and not branches_add_up:
+        layers = f"{snapshot.main_path[-1]} layers of {context.activation}"
+        others = [f"activation={name}" for name in ("tanh", "relu") if name != context.activation]
+        return f"no init keeps them through {layers}, try {' or '.join(others)}"
+    if advice := context.advice:
+        both = f"{advice.overrides} and a smaller model.residual_scale keep them"
+        one = f"{advice.overrides} keeps them"
+        if advice.spread > KEPT:
+            one = f"{advice.overrides} loses least, {format_number(advice.spread)}-fold in all"
         return f"with {context.activation}, {both if branches_add_up else one}"
     if branches_add_up and not context.init_overrides:
         return "a smaller model.residual_scale keeps them"
