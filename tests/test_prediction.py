@@ -202,7 +202,7 @@ def test_inputs_are_measured_over_features_and_pairs():
 
 def test_a_band_is_that_of_a_log_normal_law():
     draws = np.exp(np.random.default_rng(0).normal(math.log(4) - 0.18, 0.6, 100_000))
-    found = band(4.0, 0.36)
+    found = band(4.0, np.array([-0.13, 0.4, -0.32]), 0.0976)
     assert found.value == 2
     assert np.mean(draws) == pytest.approx(4, rel=0.02)
     assert np.mean((draws > found.low**2) & (draws < found.high**2)) == pytest.approx(

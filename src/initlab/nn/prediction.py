@@ -26,6 +26,8 @@ from initlab.nn.metrics import Statistic
 DEVIATIONS = 1.96  # of the logarithm, on both sides of a prediction: 95 %
 SOFTMAX_DRAWS = 4000
 LARGEST = 1e150  # mean squares of unbounded activations beyond are infinite
+GROUPS = 7  # of examples by their size, where it matters
+AMPLIFIED = 1.01  # power of q above which a layer makes large q larger and small q smaller
 MOST_NUMBERS = 1_000_000  # drawn for the softmax
 
 
@@ -34,15 +36,26 @@ class Inputs(NamedTuple):
 
     mean_square  of a feature
     correlation  the mean cosine of two examples
+    spread       variance of ln |x|² over the examples
     """
 
     mean_square: float = 1.0
     correlation: float = 0.0
+    spread: float = 0.0
 
     @classmethod
     def of(cls, x: Array) -> Inputs:
         """Measure examples (B, I)."""
-        return cls(float(np.square(x, dtype=np.float64).mean()), mean_cosine(x))
+        squares = np.square(x, dtype=np.float64).mean(axis=-1)
+        spread = float(np.log(squares[squares > 0]).var()) if squares.any() else 0.0
+        return cls(float(squares.mean()), mean_cosine(x), spread)
+
+    def groups(self) -> list[tuple[float, float]]:
+        """Return the shares of groups of examples and their mean squares, as if log-normal."""
+        nodes, weights = np.polynomial.hermite_e.hermegauss(GROUPS)
+        shares, sizes = weights / weights.sum(), np.exp(math.sqrt(self.spread) * nodes)
+        sizes *= self.mean_square / (shares @ sizes)
+        return [*zip(shares.tolist(), sizes.tolist(), strict=True)]
 
 
 class Band(NamedTuple):
@@ -107,7 +120,8 @@ class Signal:
     size     E x², over units
     overlap  E x x' for two inputs
     width    number of units
-    noise    how much each random source changes ln of the mean of x² over the units: (R,)
+    noise    what random sources do to ln of the mean of x² over the units: first the change of its
+             mean, then the std by each of them (1 + R,)
     """
 
     size: float
@@ -133,6 +147,23 @@ class Gradient(NamedTuple):
     noise: Array
 
 
+class Hidden(NamedTuple):
+    """The pre-activations of a hidden layer, and the moments of its activations."""
+
+    signal: Signal
+    moments: theory.Moments
+
+    @property
+    def noise(self) -> Array:
+        """What random sources before it do to ln of its activations' variance."""
+        return self.moments.variance_power * self.signal.noise
+
+    @property
+    def own(self) -> float:
+        """The variance of that logarithm by its own finite width."""
+        return math.log1p(self.moments.variance_spread / self.signal.width)
+
+
 Back = Callable[[Gradient], Gradient]
 
 
@@ -142,18 +173,32 @@ class Walk:
     laws  of the Dense layers' weights, by place, "" for the others
     """
 
-    def __init__(self, laws: Mapping[str, Initializer], sources: int) -> None:
+    def __init__(self, laws: Mapping[str, Initializer], layers: Sequence[Layer]) -> None:
         self.laws = laws
-        self.sources = sources
-        self.used = 0
-        self.unit_std: list[Band] = []
-        self.correlation: list[float] = []
+        self.layers = layers
+        # Two for each activation, one for each residual block, and one for the output.
+        leaves = [leaf for layer in layers for leaf in layer.leaves]
+        self.sources = (
+            2 * sum(isinstance(leaf, Elementwise) for leaf in leaves)
+            + sum(isinstance(layer, Residual) for layer in layers)
+            + 1
+        )
+        self.used = 1
+        self.hidden: list[Hidden] = []
         self.gradients: dict[int, Gradient] = {}  # by the number of the hidden layer
         self.variations: list[float] = []  # of the inputs of Dense layers
         self.known: tuple[float, float, theory.Moments, float] | None = None
         self.blocks: dict[int, Gradient] = {}  # of residual blocks, by their first hidden layer
-        self.sizes: list[float] = []  # of the pre-activations
-        self.widths: list[int] = []
+
+    def forth_and_back(
+        self, mean_square: float, correlation: float, features: int, examples: int
+    ) -> None:
+        """Go from the input to the loss and back."""
+        start = Signal(mean_square, mean_square * correlation, features, np.zeros(1 + self.sources))
+        with np.errstate(over="ignore", invalid="ignore"):
+            logits, back = self.through(self.layers, start)
+            size, spread = softmax_gradient(logits.size, logits.correlation, logits.width)
+            back(Gradient(size / examples**2, self.source(math.expm1(spread))))
 
     def through(self, layers: Sequence[Layer], signal: Signal) -> tuple[Signal, Back]:
         """Return what leaves the layers, and the way back."""
@@ -185,8 +230,12 @@ class Walk:
         raise TypeError(f"theory knows no {type(layer).__name__}")
 
     def source(self, variance: float) -> Array:
-        """Return the noise of a random source of its own, of this variance relative to the mean."""
-        noise = np.zeros(self.sources)
+        """Return the noise of a factor that varies by itself, of mean 1 and this variance.
+
+        It is log-normal (Hanin & Nica 2018), so that the mean of its logarithm is below 0.
+        """
+        noise = np.zeros(1 + self.sources)
+        noise[0] = -math.log1p(variance) / 2
         noise[self.used] = math.sqrt(math.log1p(variance))
         self.used += 1
         return noise
@@ -211,15 +260,10 @@ class Walk:
 
     def elementwise(self, activation: Activation, signal: Signal) -> tuple[Signal, Back]:
         """y = φ(z), of which the mean over a finite number of units scatters."""
-        number, width = len(self.unit_std) + 1, signal.width
+        number, width = len(self.hidden) + 1, signal.width
         correlation = signal.correlation
         moments, product = self.moments(activation, signal.size, correlation)
-        spread = moments.variance_power * signal.noise
-        own = math.log1p(moments.variance_spread / width)
-        self.unit_std.append(band(moments.variance, float(spread @ spread) + own))
-        self.correlation.append(correlation)
-        self.sizes.append(signal.size)
-        self.widths.append(width)
+        self.hidden.append(Hidden(signal, moments))
         noise = moments.square_power * signal.noise + self.source(moments.square_spread / width)
         coupled = moments.slope_power * signal.noise
         own_back = self.source(moments.slope_spread / width)
@@ -258,7 +302,7 @@ class Walk:
 
     def residual(self, layer: Residual, signal: Signal) -> tuple[Signal, Back]:
         """y = x + s f(x): squares add up, because the branch ends in weights of its own."""
-        square, number = layer.scale * layer.scale, len(self.unit_std) + 1
+        square, number = layer.scale * layer.scale, len(self.hidden) + 1
         branch, back_branch = self.through(layer.branch, signal)
         size = signal.size + square * branch.size
         cross = 4 * square * signal.size * branch.size / (size**2 * signal.width) if size else 0.0
@@ -293,15 +337,16 @@ def mixed(first: float, first_noise: Array, second: float, second_noise: Array) 
     return (first * first_noise + second * second_noise) / total if total else 0 * first_noise
 
 
-def band(square: float, spread: float) -> Band:
-    """Return the band for the root of a mean square whose logarithm has the variance `spread`.
+def band(square: float, noise: Array, own: float = 0.0) -> Band:
+    """Return the band for the root of a mean square, of which `noise` is as in `Signal`.
 
-    The law is log-normal (Hanin & Nica 2018): its logarithm has the mean ln square - spread / 2.
+    own  the variance of the logarithm by a source that nothing else depends on
     """
     if not square > 0 or not math.isfinite(square):
         return Band(*3 * [math.sqrt(max(square, 0.0))])
-    center, reach = (math.log(square) - spread / 2) / 2, DEVIATIONS * math.sqrt(spread) / 2
-    low, high = (math.exp(min(center + side * reach, 700.0)) for side in (-1, 1))
+    shift, spread = noise[0] - own / 2, math.sqrt(noise[1:] @ noise[1:] + own)
+    logs = (math.log(square) + shift + side * DEVIATIONS * spread for side in (-1, 1))
+    low, high = (math.exp(min(log / 2, 700.0)) for log in logs)
     return Band(math.sqrt(square), low, high)
 
 
@@ -339,31 +384,58 @@ def predict(
     """
     if unknown_law([init, *layer_inits.values()]) or not all(map(math.isfinite, inputs)):
         return None
-    leaves = [leaf for layer in layers for leaf in layer.leaves]
-    hidden = [leaf for leaf in leaves if isinstance(leaf, Elementwise)]
-    sources = 2 * len(hidden) + sum(isinstance(layer, Residual) for layer in layers) + 1
-    walk = Walk({**layer_inits, "": init}, sources)
-    square, correlation = inputs
-    start = Signal(square, square * correlation, features, np.zeros(sources))
-    with np.errstate(over="ignore", invalid="ignore"):
-        logits, back = walk.through(layers, start)
-        size, spread = softmax_gradient(logits.size, logits.correlation, logits.width)
-        back(Gradient(size / examples**2, walk.source(math.expm1(spread))))
-    numbers = [*main_path(layers)]
-    gradients = [walk.gradients[number] for number in sorted(walk.gradients)]
-    main = [walk.blocks.get(number, gradients[number - 1]) for number in numbers]
+    laws = {**layer_inits, "": init}
+
+    def walked(mean_square: float) -> Walk:
+        walk = Walk(laws, layers)
+        walk.forth_and_back(mean_square, inputs.correlation, features, examples)
+        return walk
+
+    middle = walked(inputs.mean_square)
+    walks = [(1.0, middle)]
+    if inputs.spread and any(each.moments.square_power > AMPLIFIED for each in middle.hidden):
+        walks = [(share, walked(mean_square)) for share, mean_square in inputs.groups()]
+    shares = np.array([share for share, _ in walks])
+    stds, gradients = [], []
+    for place, hidden in enumerate(middle.hidden):
+        each = [walk.hidden[place] for _, walk in walks]
+        variances = shares * [one.moments.variance for one in each]
+        apart = spread_of_means(shares, [one.moments.mean for one in each])
+        noise = averaged(variances, [one.noise for one in each])
+        stds.append(band(float(variances.sum()) + apart, noise, hidden.own))
+        back = [walk.gradients[place + 1] for _, walk in walks]
+        sizes = shares * [one.size for one in back]
+        gradients.append(Gradient(float(sizes.sum()), averaged(sizes, [one.noise for one in back])))
+    main = [*main_path(layers)]
+    norms = []
+    for number in main:
+        size = middle.blocks.get(number, gradients[number - 1]).size
+        norms.append(math.sqrt(size * middle.hidden[number - 1].signal.width * examples))
     return Prediction(
-        walk.unit_std,
-        [band(each.size, float(each.noise @ each.noise)) for each in gradients],
-        walk.correlation,
-        walk.sizes,
-        [walk.variations[number] for number in (0, *numbers)],
-        [
-            math.sqrt(each.size * walk.widths[number - 1] * examples)
-            for number, each in zip(numbers, main, strict=True)
-        ],
-        lambda: limit_of(leaves, walk, gradients),
+        stds,
+        [band(each.size, each.noise) for each in gradients],
+        [each.signal.correlation for each in middle.hidden],
+        [each.signal.size for each in middle.hidden],
+        [middle.variations[number] for number in (0, *main)],
+        norms,
+        lambda: limit_of(layers, middle),
     )
+
+
+def spread_of_means(shares: Array, means: Sequence[float]) -> float:
+    """Return the variance of means that have these shares."""
+    if len(means) == 1:
+        return 0.0
+    return float(shares @ np.square(means - shares @ means))
+
+
+def averaged(sizes: Array, noises: Sequence[Array]) -> Array:
+    """Return the noise of a sum of these sizes."""
+    total = float(sizes.sum())
+    if not 0 < total < math.inf:
+        return noises[0]
+    mean: Array = (sizes / total) @ np.array(noises)
+    return mean
 
 
 def unknown_law(laws: Sequence[Initializer]) -> bool:
@@ -371,17 +443,18 @@ def unknown_law(laws: Sequence[Initializer]) -> bool:
     return not all(law.independent for law in laws)
 
 
-def limit_of(leaves: Sequence[Layer], walk: Walk, gradients: Sequence[Gradient]) -> theory.Limit:
+def limit_of(layers: Sequence[Layer], walk: Walk) -> theory.Limit:
     """Return what many layers like the last hidden one tend to.
 
     With batch norm or residual blocks there is no map from layer to layer. χ₁ is then the mean
     change of the gradient's mean square, a layer.
     """
+    leaves = [leaf for layer in layers for leaf in layer.leaves]
     dense = [leaf for leaf in leaves if isinstance(leaf, Dense)]
     activation = next(leaf.activation for leaf in leaves if isinstance(leaf, Elementwise))
     if walk.blocks or any(isinstance(leaf, BatchNorm) for leaf in leaves):
-        first, last = gradients[0].size, gradients[-1].size
-        steps = len(gradients) - 1
+        first, last = (walk.gradients[number].size for number in (1, len(walk.hidden)))
+        steps = len(walk.hidden) - 1
         chi1 = (first / last) ** (1 / steps) if steps and last else math.nan
         return theory.Limit(math.nan, math.nan, chi1, math.nan, theory.depth_scale(chi1))
     width = dense[-1].fan_in
@@ -394,5 +467,5 @@ def limit_of(leaves: Sequence[Layer], walk: Walk, gradients: Sequence[Gradient])
             dropped = theory.Dropped(
                 kept * leaf.training_factor**2, (kept * leaf.training_factor) ** 2
             )
-    start = walk.sizes[0] or 1.0
+    start = walk.hidden[0].signal.size or 1.0
     return theory.limit(activation, variance, dense[-1].bias_std ** 2, start, dropped)
