@@ -28,6 +28,7 @@ PARTS = {
     "initlab.figures": "numpy matplotlib PIL",
     "initlab.tracking": "numpy mlflow alembic sqlalchemy PIL",
     "initlab.console": "rich",
+    "initlab.failure": "hydra omegaconf",
     "initlab.run": "threadpoolctl",
     "initlab.reproduction": "mlflow",
     "initlab.report": "numpy matplotlib PIL rich jinja2",

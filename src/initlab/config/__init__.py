@@ -6,6 +6,7 @@ composed      what Hydra's own node says about a run
 command_line  what was typed, refused where Hydra would not say why
 stored        a config read back from a store, which is not trusted
 explain       errors of Hydra and OmegaConf in words that a user can act on
+remarks       how settings were read
 help_page     the lists of options for the help page
 """
 
@@ -22,6 +23,7 @@ from initlab.config.composed import (
     typed_overrides,
 )
 from initlab.config.explain import explain
+from initlab.config.remarks import remarks
 from initlab.config.schema import (
     GROUPS,
     PROJECT,
@@ -60,6 +62,7 @@ __all__ = [
     "read_overrides",
     "refuse_invalid",
     "register",
+    "remarks",
     "restore",
     "run_name",
     "sweep_id",

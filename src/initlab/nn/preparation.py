@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from initlab.data import Data, Dataset
+from initlab.data.arrays import Array
 from initlab.data.batches import Rows
 from initlab.nn.activations import Activation
 from initlab.nn.initializers import Initializer
@@ -75,6 +76,13 @@ def load(settings: Settings) -> Data | None:
     return settings.data.load(streams(settings.seed).data)
 
 
+def probe(settings: Settings, data: Data) -> Array:
+    """Return the examples (B, I) by which the network is measured."""
+    first = data.train.first(settings.train.probe_size)
+    x, _ = Rows(first, len(first), np.dtype(settings.dtype)).take(np.arange(len(first)))
+    return x
+
+
 def prepare(settings: Settings, data: Data | None) -> PreparedTraining:
     """Draw the weights and return the training on `data`, as returned by `load`."""
     train, optimizer, schedule = settings.train, settings.optimizer, settings.schedule
@@ -93,8 +101,7 @@ def prepare(settings: Settings, data: Data | None) -> PreparedTraining:
         settings.dtype,
         stream.dropout,
     )
-    first = data.train.first(train.probe_size)
-    x, _ = Rows(first, len(first), network.dtype).take(np.arange(len(first)))
+    x = probe(settings, data)
     note = network.initialize(settings.init, stream.init, x, settings.layer_inits)
     steps = fit(network, optimizer, schedule, data, train, stream.batches)
     prediction = predict(
@@ -103,7 +110,7 @@ def prepare(settings: Settings, data: Data | None) -> PreparedTraining:
         settings.layer_inits,
         Inputs.of(x),
         data.features,
-        len(first),
+        len(x),
     )
     return PreparedTraining(
         predicted(steps, prediction), network.parameters, prediction, [note] if note else []
