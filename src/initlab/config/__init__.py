@@ -11,7 +11,12 @@ help_page     the lists of options for the help page
 """
 
 from initlab.config.build import build, register
-from initlab.config.command_line import read_overrides, refuse_invalid
+from initlab.config.command_line import (
+    read_overrides,
+    refuse_invalid,
+    refuse_rest,
+    refuse_sweeps,
+)
 from initlab.config.composed import (
     as_typed,
     as_yaml,
@@ -23,6 +28,7 @@ from initlab.config.composed import (
     typed_overrides,
 )
 from initlab.config.explain import explain
+from initlab.config.help_page import list_experiments, list_options
 from initlab.config.remarks import remarks
 from initlab.config.schema import (
     GROUPS,
@@ -55,12 +61,16 @@ __all__ = [
     "essential",
     "explain",
     "flatten",
+    "list_experiments",
+    "list_options",
     "load_option",
     "options",
     "output_folder",
     "plain_values",
     "read_overrides",
     "refuse_invalid",
+    "refuse_rest",
+    "refuse_sweeps",
     "register",
     "remarks",
     "restore",
