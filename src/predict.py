@@ -30,7 +30,6 @@ from initlab.config import (
     register,
 )
 from initlab.failure import report
-from initlab.outlook.grid import outlooks
 from initlab.outlook.outlook import Outlook
 from initlab.outlook.terminal import print_grid, print_outlook
 
@@ -73,7 +72,7 @@ def parser() -> console.Parser:
     made = console.Parser(
         prog="predict.py",
         usage="%(prog)s [-h] [-m] [KEY=VALUE ...]",
-        description=f"{__doc__} Nothing is recorded, and nothing downloaded.",
+        description=f"{__doc__}\nNothing is recorded, and nothing downloaded.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -116,15 +115,16 @@ def read(arguments: Sequence[str]) -> Command:
 
 def predict(command: Command) -> None:
     """Print what was asked for."""
-    mode = RunMode.MULTIRUN if command.multirun else RunMode.RUN
     with initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
+        mode = RunMode.MULTIRUN if command.multirun else RunMode.RUN
         composed = loader.load_configuration("config", command.settings, mode)
-        found = (
-            [*outlooks(loader, composed)]
-            if command.multirun
-            else [Outlook.of(composed, composed.hydra)]
-        )
+        if command.multirun:
+            from initlab.outlook.grid import outlooks  # imports what sweeps need
+
+            found = [*outlooks(loader, composed)]
+        else:
+            found = [Outlook.of(composed, composed.hydra)]
     if command.picture:
         from initlab.outlook import diagram  # Matplotlib takes time to import
 

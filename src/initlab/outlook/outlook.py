@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from initlab.config import (
     Config,
@@ -28,6 +28,14 @@ from initlab.nn.preparation import probe, streams
 from initlab.run import refuse_large_batch
 
 CRITICAL = ["init=xavier", "init.gain=critical"]  # its scale is 1, so that the gain is σw
+
+
+class Place(NamedTuple):
+    """σw² and σb², and the variance of the pre-activations of the first layer."""
+
+    weight_variance: float
+    bias_variance: float
+    start: float
 
 
 @dataclass(frozen=True)
@@ -101,13 +109,16 @@ class Outlook:
         )
 
     @property
-    def variances(self) -> tuple[float, float]:
-        """σw² and σb² of the last hidden layer."""
-        *_, last = (
-            leaf for layer in self.layers for leaf in layer.leaves if isinstance(leaf, Dense)
-        )
-        width = last.fan_in
-        return width * self.config.init.exact_std(width, width) ** 2, last.bias_std**2
+    def place(self) -> Place:
+        """Where the last hidden layer is in the phase diagram."""
+        leaves = (leaf for layer in self.layers for leaf in layer.leaves)
+        first, *_, last = (leaf for leaf in leaves if isinstance(leaf, Dense))
+        width, bias_variance = last.fan_in, last.bias_std**2
+        weight_variance = width * self.config.init.exact_std(width, width) ** 2
+        law = self.config.layer_inits.get("input", self.config.init)
+        entering = first.fan_in * law.exact_std(first.fan_in, first.fan_out) ** 2
+        start = entering * self.inputs.mean_square + bias_variance
+        return Place(weight_variance, bias_variance, start)
 
     @property
     def plain(self) -> bool:
@@ -118,11 +129,11 @@ class Outlook:
 
     @property
     def advice(self) -> str:
-        """How to reach the edge of chaos, or why it cannot be reached; "" where the net is on it."""
+        """How the edge of chaos is reached, or why it cannot be; "" for a network on it."""
         model = self.config.model
         assert isinstance(model, NetworkModel)
         if not self.plain:
-            return "no critical init: theory knows that of layers without batch norm or residual blocks"
+            return "no critical init is known of networks with batch norm or residual blocks"
         if self.prediction and self.prediction.limit.phase == theory.Phase.CRITICAL:
             return ""
         try:
