@@ -1,4 +1,4 @@
-"""Say what mean-field theory expects of a network, before anything is drawn or trained."""
+"""Say what mean-field theory expects of a network, before it is drawn."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def parser() -> console.Parser:
     made = console.Parser(
         prog="predict.py",
         usage="%(prog)s [-h] [-m] [KEY=VALUE ...]",
-        description=f"{__doc__}\nNothing is recorded, and nothing downloaded.",
+        description=f"{__doc__}\nNothing is trained, recorded or downloaded.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
