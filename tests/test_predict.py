@@ -198,6 +198,14 @@ def test_a_mistake_is_refused(refused, typed, words):
         assert word in message
 
 
+@pytest.mark.parametrize(
+    "typed", ["init.scale=1e300", "init=std1 init.std=1e200", "init.scale=1e-300"]
+)
+def test_a_setting_beyond_all_use_has_an_answer(ask, typed):
+    found = plain(ask, *typed.split(), "model=mlp_deep")
+    assert found["phase"] == ("ordered" if typed.endswith("-300") else "chaotic")
+
+
 def test_flags_may_stand_behind_settings(ask):
     assert len(plain(ask, "init=he,xavier", "-m", "seed=1")) == 2
 

@@ -25,6 +25,7 @@ from initlab.nn.metrics import Statistic
 DEVIATIONS = 1.96  # of the logarithm, on both sides of a prediction: 95 %
 SOFTMAX_DRAWS = 4000
 MOST_NUMBERS = 1_000_000  # drawn for the softmax
+LARGEST = 1e140  # mean square that is followed: its square is a number, and no float32 is as large
 
 
 class Inputs(NamedTuple):
@@ -111,6 +112,11 @@ class Signal:
         """The cosine for two inputs."""
         return min(self.overlap / self.size, 1.0) if self.size else math.nan
 
+    def limited(self) -> Signal:
+        """Return a signal that can be followed, of the same correlation."""
+        excess = max(self.size / LARGEST, 1.0)
+        return replace(self, size=self.size / excess, overlap=self.overlap / excess)
+
     @property
     def variation(self) -> float:
         """The rms over units of their std over inputs."""
@@ -185,19 +191,22 @@ class Walk:
     def dense(self, layer: Dense, signal: Signal) -> tuple[Signal, Back]:
         """y = x W + b: every weight takes its share, and biases are the same for all inputs."""
         self.variations.append(signal.variation)
-        law = self.laws.get(layer.place, self.laws[""])
-        variance = law.exact_std(layer.fan_in, layer.fan_out) ** 2
+        variance = self.weight_variance(layer.place, layer.fan_in, layer.fan_out)
         size = layer.fan_in * variance * signal.size
-        bias = layer.bias_std**2
+        bias = limited(layer.bias_std) ** 2
         share = theory.ratio(size, size + bias)
         after = Signal(
             size + bias,
             layer.fan_in * variance * signal.overlap + bias,
             layer.fan_out,
             share * signal.noise,
-        )
+        ).limited()
         factor = layer.fan_out * variance
         return after, lambda gradient: Gradient(factor * gradient.size, gradient.noise)
+
+    def weight_variance(self, place: str, fan_in: int, fan_out: int) -> float:
+        """Return the variance of the weights of a layer."""
+        return limited(self.laws.get(place, self.laws[""]).exact_std(fan_in, fan_out)) ** 2
 
     def elementwise(self, activation: Activation, signal: Signal) -> tuple[Signal, Back]:
         """y = φ(z), of which the mean over a finite number of units scatters."""
@@ -229,8 +238,17 @@ class Walk:
             known_q, known_c, moments, product = self.known
             if math.isclose(q, known_q, rel_tol=1e-9) and math.isclose(c, known_c, abs_tol=1e-9):
                 return moments, product
-        moments = theory.moments(activation, q)
-        product = theory.mean_product(activation, q, c) if q else moments.square
+        near = min(q, theory.HUGE)  # from where on all are powers of q
+        moments = theory.moments(activation, near)
+        product = theory.mean_product(activation, near, c) if q else moments.square
+        if q > near:
+            growth = (q / near) ** moments.square_power
+            moments = moments._replace(
+                mean=math.sqrt(growth) * moments.mean,
+                square=growth * moments.square,
+                slope_square=(q / near) ** moments.slope_power * moments.slope_square,
+            )
+            product *= growth
         self.known = (q, c, moments, product)
         return moments, product
 
@@ -245,17 +263,17 @@ class Walk:
 
     def residual(self, layer: Residual, signal: Signal) -> tuple[Signal, Back]:
         """y = x + s f(x): squares add up, because the branch ends in weights of its own."""
-        square, number = layer.scale**2, len(self.unit_std) + 1
+        square, number = limited(layer.scale) ** 2, len(self.unit_std) + 1
         branch, back_branch = self.through(layer.branch, signal)
         size = signal.size + square * branch.size
-        cross = 4 * square * signal.size * branch.size / (size**2 * signal.width) if size else 0.0
+        shares = theory.ratio(signal.size, size), theory.ratio(square * branch.size, size)
         after = Signal(
             size,
             signal.overlap + square * branch.overlap,
             signal.width,
             mixed(signal.size, signal.noise, square * branch.size, branch.noise)
-            + self.source(cross),
-        )
+            + self.source(4 * math.prod(shares) / signal.width),
+        ).limited()
 
         def back(gradient: Gradient) -> Gradient:
             inner = back_branch(Gradient(square * gradient.size, gradient.noise))
@@ -266,6 +284,11 @@ class Walk:
             return self.blocks[number]
 
         return after, back
+
+
+def limited(std: float) -> float:
+    """Return a factor whose square can be followed."""
+    return min(abs(std), math.sqrt(LARGEST))
 
 
 def scaled(signal: Signal, factor: float) -> tuple[Signal, Back]:
@@ -372,7 +395,7 @@ def limit_of(leaves: Sequence[Layer], walk: Walk, gradients: Sequence[Gradient])
         chi1 = (first / last) ** (1 / steps) if steps and last else math.nan
         return theory.Limit(math.nan, math.nan, chi1, math.nan, theory.depth_scale(chi1))
     width = dense[-1].fan_in
-    variance = width * walk.laws[""].exact_std(width, width) ** 2
+    variance = width * walk.weight_variance("", width, width)
     dropped = theory.KEPT
     for leaf in leaves:
         if isinstance(leaf, Dropout):
@@ -381,4 +404,4 @@ def limit_of(leaves: Sequence[Layer], walk: Walk, gradients: Sequence[Gradient])
                 kept * leaf.training_factor**2, (kept * leaf.training_factor) ** 2
             )
     start = walk.sizes[0] or 1.0
-    return theory.limit(activation, variance, dense[-1].bias_std ** 2, start, dropped)
+    return theory.limit(activation, variance, limited(dense[-1].bias_std) ** 2, start, dropped)

@@ -32,7 +32,8 @@ def write(outlook: Outlook, file: Path) -> None:
         raise UserError(f"picture={file}: there is nothing to draw: {outlook.notes[-1]}")
     figure = draw(outlook.config.activation, outlook.place)
     try:
-        figure.savefig(file, format="png", dpi=150)
+        with np.errstate(over="ignore"):  # where ticks are as large as numbers can be
+            figure.savefig(file, format="png", dpi=150)
     except OSError as error:
         raise unwritable(f"picture={file}", error) from error
 

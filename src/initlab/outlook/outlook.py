@@ -23,7 +23,7 @@ from initlab.nn import theory
 from initlab.nn.initializers import critical_gain
 from initlab.nn.layers import Dense, Layer
 from initlab.nn.models import NetworkModel
-from initlab.nn.prediction import Inputs, Prediction, predict
+from initlab.nn.prediction import Inputs, Prediction, limited, predict
 from initlab.nn.preparation import probe, streams
 from initlab.run import refuse_large_batch
 
@@ -84,7 +84,7 @@ class Outlook:
             x = probe(config, data)
             inputs, examples = Inputs.of(x), len(x)
             features, classes = data.features, data.classes
-            source = f"{examples:,} examples of data={choices['data']}"
+            source = f"{examples:,} example{'s' * (examples != 1)} of data={choices['data']}"
         else:
             known, features, classes = config.data.outline
             inputs, examples = Inputs(), min(config.train.probe_size, known)
@@ -113,10 +113,10 @@ class Outlook:
         """Where the last hidden layer is in the phase diagram."""
         leaves = (leaf for layer in self.layers for leaf in layer.leaves)
         first, *_, last = (leaf for leaf in leaves if isinstance(leaf, Dense))
-        width, bias_variance = last.fan_in, last.bias_std**2
-        weight_variance = width * self.config.init.exact_std(width, width) ** 2
+        width, bias_variance = last.fan_in, limited(last.bias_std) ** 2
+        weight_variance = width * limited(self.config.init.exact_std(width, width)) ** 2
         law = self.config.layer_inits.get("input", self.config.init)
-        entering = first.fan_in * law.exact_std(first.fan_in, first.fan_out) ** 2
+        entering = first.fan_in * limited(law.exact_std(first.fan_in, first.fan_out)) ** 2
         start = entering * self.inputs.mean_square + bias_variance
         return Place(weight_variance, bias_variance, start)
 

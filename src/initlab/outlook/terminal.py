@@ -29,6 +29,8 @@ FORWARD = {
 
 def print_outlook(outlook: Outlook) -> None:
     """Print what theory says of a setting."""
+    if outlook.experiment:
+        console.out.print(f"one setting of {outlook.experiment}; -m shows all", style="dim")
     console.print_heading(outlook.name)
     for line in (inputs_line(outlook), *outlook.notes):
         console.out.print(Text(line))
@@ -94,7 +96,7 @@ def layer_table(prediction: Prediction) -> Table:
         table.add_row(
             f"{index + 1:,}",
             *(f"{each:.3g}" for each in prediction.unit_std[index]),
-            f"{prediction.correlation[index]:.3f}",
+            f"{prediction.correlation[index]:.3f}".replace("nan", ""),
             f"{gradient:.2g}",
         )
     return table
@@ -135,6 +137,8 @@ def depth_words(depth_scale: float) -> str:
     layers = depth(depth_scale)
     if math.isinf(layers):
         return "any depth: ξ_c sets no limit"
+    if layers < 1:
+        return "less than one layer (6 ξ_c)"
     return f"about {layers:,.0f} layer{'s' * (round(layers) != 1)} (6 ξ_c)"
 
 
