@@ -8,25 +8,19 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the imports in silence
 
 import contextlib
-import errno
 import os
 import sys
-import traceback
 from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
-from initlab import console, process
-from initlab.checks import UserError, one_line, shorten
-from initlab.config import PROJECT, ConfigError, explain, refuse_invalid, register
+from initlab import console
+from initlab.config import PROJECT, ConfigError, refuse_invalid, register
+from initlab.failure import report
 from initlab.run import Result, RunSpec, attempt, train
-
-DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 
 @hydra.main(version_base="1.3", config_path=str(PROJECT / "conf"), config_name="config")
@@ -48,39 +42,6 @@ def main(composed: DictConfig) -> Result:
     finally:
         with contextlib.suppress(OSError):
             Path(hydra_config.runtime.output_dir).rmdir()  # only if nothing was left in it
-
-
-def report(error: Exception) -> int:
-    """Print an error, as a message or, for a defect, a traceback; return the exit status."""
-    if process.stops:  # what an interrupt has led to
-        console.error("interrupted")
-        return 128 + process.stops[0]
-    if isinstance(error, UserError):
-        console.error(shorten(str(error)))
-        return 2
-    if isinstance(error, (HydraException, OmegaConfBaseException)):
-        console.error(shorten(explain(error)))
-        return 2
-    if isinstance(error, OSError) and error.errno in DISK:
-        console.error(f"{error.strerror}: {error.filename or 'a file could not be written'}")
-        return 2
-    if isinstance(error, MemoryError):
-        console.error(f"not enough memory: {error}")
-        return 2
-    if isinstance(error, ValueError) and "Config group override must be" in str(error):
-        console.error("a config group wants one of its options, such as init=he, and not null")
-        return 2
-    if isinstance(error, ValueError) and str(error).startswith("Only one of --"):
-        console.error(str(error))
-        return 2
-    frames = traceback.walk_tb(error.__traceback__)
-    names = {frame.f_globals.get("__name__", "").partition(".")[0] for frame, _ in frames}
-    if not names & {"initlab", "hydra_plugins"}:
-        typed = " ".join(sys.argv[1:])
-        console.error(shorten(f"Hydra cannot use the settings {typed}: {one_line(error)}"))
-        return 2
-    traceback.print_exception(error)
-    return 1
 
 
 def run() -> int:

@@ -28,15 +28,18 @@ PARTS = {
     "initlab.figures": "numpy matplotlib PIL",
     "initlab.tracking": "numpy mlflow alembic sqlalchemy PIL",
     "initlab.console": "rich",
+    "initlab.failure": "hydra omegaconf",
     "initlab.run": "threadpoolctl",
     "initlab.reproduction": "mlflow",
     "initlab.report": "numpy matplotlib PIL rich jinja2",
     "initlab.sweep": "hydra omegaconf rich joblib cloudpickle mlflow sqlalchemy",
+    "initlab.outlook": "hydra omegaconf numpy matplotlib rich",
     "initlab.search": "hydra omegaconf numpy optuna sqlalchemy",
     "hydra_plugins": "hydra omegaconf",
     "train": "hydra omegaconf",
     "compare": "mlflow",
     "reproduce": "rich threadpoolctl",
+    "predict": "hydra",
 }
 # What is slow to import, and not needed by every run, is imported where it is used.
 LATER = {"scipy", "platformdirs", "pooch", "sklearn", "psutil", "joblib"}

@@ -185,13 +185,13 @@ def test_a_run_goes_on_whatever_becomes_of_what_it_prints(lab, surroundings):
     assert bool(re.search(r"\d \? \d", out)) == (surroundings == "ascii")
 
 
-@pytest.mark.parametrize("command", ["train.py", "compare.py", "reproduce.py"])
+@pytest.mark.parametrize("command", ["train.py", "compare.py", "reproduce.py", "predict.py"])
 def test_a_command_in_a_folder_that_is_gone_is_refused(lab, command):
     gone, script = lab.folder / "gone", lab.folder / "command.py"
     gone.mkdir()
     script.write_text(
         f"import os, runpy, sys\nos.chdir({str(gone)!r})\nos.rmdir({str(gone)!r})\n"
-        f"sys.argv[1:] = ['seed=1' if {command!r} == 'train.py' else '0']\n"
+        f"sys.argv[1:] = ['seed=1' if {command!r} in ('train.py', 'predict.py') else '0']\n"
         f"runpy.run_path({str(Path(TRAIN).with_name(command))!r}, run_name='__main__')\n"
     )
     started = lab.start(script=str(script))

@@ -208,3 +208,31 @@ def test_a_band_is_that_of_a_log_normal_law():
     assert np.mean((draws > found.low**2) & (draws < found.high**2)) == pytest.approx(
         0.95, abs=0.005
     )
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "gelu", "softplus"])
+@pytest.mark.parametrize(
+    ("init", "model"),
+    [
+        (Normal(1.0), MLPStack(depth=200)),
+        (Normal(1e200), MLP()),
+        (VarianceScaling(1e300), MLP(bias_std=1e200)),
+        (VarianceScaling(2.0), ResidualMLP(residual_scale=1e200)),
+    ],
+)
+def test_a_signal_beyond_all_numbers_has_a_prediction(data, examples, activation, init, model):
+    found = prediction_of(data, examples, model, load_option("activation", activation), init)
+    assert np.isfinite([each.value for each in found.unit_std]).all()
+    assert found.limit.chi1 > 1 or model.residual
+
+
+def test_a_large_signal_grows_by_the_power_of_its_activation(data, examples):
+    scales = 1e10, 1e20
+    stds = [
+        [each.value for each in found.unit_std]
+        for found in (
+            prediction_of(data, examples, MLP(), load_option("activation", "gelu"), init)
+            for init in map(VarianceScaling, scales)
+        )
+    ]
+    assert np.divide(*stds[::-1]) == pytest.approx([1e5, 1e10], rel=1e-4)

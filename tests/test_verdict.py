@@ -11,7 +11,7 @@ from initlab.config import load_option, options
 from initlab.data.datasets import Digits, Gaussian
 from initlab.nn import schedules
 from initlab.nn.activations import Relu, Sigmoid, Tanh
-from initlab.nn.advice import KEPT, Outlook
+from initlab.nn.advice import KEPT, Advisor
 from initlab.nn.diagnostics import Probe, Snapshot
 from initlab.nn.initializers import Constant, Normal, VarianceScaling
 from initlab.nn.models import MLP, ResidualMLP
@@ -50,11 +50,11 @@ def run(data, init, activation, hidden, seed, optimizer=None, steps=200, dtype=n
     """The verdicts at the start and in the end of a training."""
     optimizer = optimizer or SGD(0.1)
     law = INITS[init] if isinstance(init, str) else init
-    outlook = Outlook(
+    advisor = Advisor(
         MLP(hidden), ACTIVATIONS[activation], law, {}, Inputs(0.234, 0.69), 64, 10, 500
     )
     typed = init if isinstance(init, str) else "other"
-    context = Context(typed, activation, optimizer.lr, outlook=outlook)
+    context = Context(typed, activation, optimizer.lr, advisor=advisor)
     init_rng, batch_rng = np.random.default_rng(seed).spawn(2)
     network = MLP(hidden).build(data.features, data.classes, ACTIVATIONS[activation], 100, dtype)
     network.initialize(law, init_rng)
@@ -227,8 +227,8 @@ HEALTHY = Snapshot(
 def context_of(init, activation, **known):
     """The context of a network of three hidden layers, about which theory knows no more."""
     law = Constant()  # which has no prediction
-    outlook = Outlook(MLP([100] * 3), activation, law, {}, Inputs(), 100, 10, 500)
-    return Context(init, known.pop("name", "relu"), 0.1, outlook=outlook, **known)
+    advisor = Advisor(MLP([100] * 3), activation, law, {}, Inputs(), 100, 10, 500)
+    return Context(init, known.pop("name", "relu"), 0.1, advisor=advisor, **known)
 
 
 CONTEXT = context_of("std001", Relu())
@@ -336,10 +336,10 @@ def test_every_remedy_exists_and_is_another_than_what_is_in_use(init, activation
 def advised(data, model, activation, scale=1 / 16):
     """The advice for a network, and the spread of signal and gradient that it leaves, measured."""
     x, labels = data.train.x[:500] * np.float32(scale), data.train.labels[:500]
-    outlook = Outlook(
+    advisor = Advisor(
         model, activation, VarianceScaling(), {}, Inputs.of(x), data.features, data.classes, 500
     )
-    advice = outlook.advice
+    advice = advisor.advice
     if advice is None:
         return None, math.inf
     option, *settings = advice.init.split()
@@ -413,11 +413,11 @@ def first_verdict(data, model, init="he", activation="relu", **known):
         network.initialize(law, np.random.default_rng(0), x, layer_inits)
         snapshot = Probe(network, x, labels, data.classes).snapshot(0)
     typed = tuple(f"model.{place}_init={option}" for place, option in model.inits.items())
-    outlook = Outlook(
+    advisor = Advisor(
         model, ACTIVATIONS[activation], law, layer_inits, Inputs.of(x), 64, 10, len(x)
     )
     context = Context(
-        init, activation, 0.1, typed, model.residual, model.batch_norm, outlook=outlook
+        init, activation, 0.1, typed, model.residual, model.batch_norm, advisor=advisor
     )
     verdict = examine(snapshot, context)
     assert_is_sound(verdict, len(network.hidden))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Mapping
 from typing import Any
 
 from hydra.core.override_parser.types import Override
@@ -49,12 +48,6 @@ class CheckedSweeper(Sweeper, ABC):
 
     def read(self, arguments: list[str]) -> list[Override]:
         """Return the settings of `params` and those that were typed; raises `ConfigError`."""
-        from initlab.config import ConfigError, as_typed, read_overrides
+        from initlab.sweep.grid import read
 
-        params = self.params
-        if OmegaConf.is_config(params):
-            params = OmegaConf.to_container(params)
-        if not isinstance(params, Mapping):
-            raise ConfigError(f"hydra.sweeper.params must map keys to values; got {params!r}")
-        given = [f"{key}={as_typed(value)}" for key, value in params.items()]
-        return read_overrides([*given, *arguments], self.context.config_loader)
+        return read(self.params, arguments, self.context.config_loader)

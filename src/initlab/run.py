@@ -30,11 +30,11 @@ from initlab.config import (
     options,
     output_folder,
     plain_values,
+    remarks,
     run_name,
     sweep_id,
 )
 from initlab.data import Data
-from initlab.nn.initializers import TUNED
 from initlab.nn.metrics import Quantity
 from initlab.nn.models import NetworkModel
 from initlab.nn.network import Parameters
@@ -160,22 +160,7 @@ class RunSpec:
     @property
     def notes(self) -> list[str]:
         """Remarks on how its settings were read."""
-        found = []
-        if (typed := self.settings.get("init.gain")) in TUNED:
-            gain = vars(self.config.init)["gain"]
-            found.append(f"init.gain={typed} is {gain:.4g} for {self.choices['activation']}")
-        if isinstance(self.config.model, NetworkModel):
-            laws = {f"init={self.choices['init']}": self.config.init} | {
-                f"model.{place}_init={self.config.model.inits[place]}": law
-                for place, law in self.config.layer_inits.items()
-            }
-            unknown = [name for name, law in laws.items() if not law.independent]
-            if unknown:
-                found.append(
-                    f"no prediction: theory covers weights that are drawn independently of each "
-                    f"other, unlike those of {' and '.join(unknown)}"
-                )
-        return found
+        return remarks(self.config, self.choices, self.values)
 
     @property
     def context(self) -> Context:
@@ -214,13 +199,19 @@ def used(config: Config, values: Mapping[str, Any]) -> dict[str, Any]:
 def load_checked(config: Config, choices: Mapping[str, str]) -> Data | None:
     """Return the data, None if none are used; raises a `UserError` if they make no batch."""
     data = load(config)
-    if data and config.train.steps and config.train.batch_size > len(data.train):
+    if data:
+        refuse_large_batch(config, choices, data)
+    return data
+
+
+def refuse_large_batch(config: Config, choices: Mapping[str, str], data: Data) -> None:
+    """Raise `ConfigError` if there are too few training examples for a batch."""
+    if config.train.steps and config.train.batch_size > len(data.train):
         raise ConfigError(
             f"train.batch_size must be at most {len(data.train)}, the number of training examples "
             f"of data={choices['data']}{' less those for validation' * bool(data.validation)}; "
             f"got {config.train.batch_size}"
         )
-    return data
 
 
 @dataclass(frozen=True)
@@ -286,7 +277,7 @@ def train(spec: RunSpec, open_pruner: OpenPruner | None = None) -> Result:
         notes = [*prepared.notes, *spec.notes]
         record = Record(spec.name, notes, config.tracking.pictures)
         with gc_paused():
-            prediction = prepared.outlook.prediction if prepared.outlook else None
+            prediction = prepared.advisor.prediction if prepared.advisor else None
             tracker = make_tracker(spec, prediction) if config.tracking.enabled else None
             if not tracker:
                 leave_config(spec)
@@ -305,7 +296,7 @@ def train(spec: RunSpec, open_pruner: OpenPruner | None = None) -> Result:
                 seconds = time.perf_counter() - started
                 with signals_deferred():
                     keep(record, spec, tracker, initial, prepared.parameters)
-            context = replace(spec.context, outlook=prepared.outlook)
+            context = replace(spec.context, advisor=prepared.advisor)
             verdict = None if pruned else record.verdict(context)
             outcome = Outcome.FINISHED if record.diverged_step is None else Outcome.DIVERGED
             outcome = Outcome.PRUNED if pruned else outcome

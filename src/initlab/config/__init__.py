@@ -6,11 +6,17 @@ composed      what Hydra's own node says about a run
 command_line  what was typed, refused where Hydra would not say why
 stored        a config read back from a store, which is not trusted
 explain       errors of Hydra and OmegaConf in words that a user can act on
+remarks       how settings were read
 help_page     the lists of options for the help page
 """
 
 from initlab.config.build import build, register
-from initlab.config.command_line import read_overrides, refuse_invalid
+from initlab.config.command_line import (
+    read_overrides,
+    refuse_invalid,
+    refuse_rest,
+    refuse_sweeps,
+)
 from initlab.config.composed import (
     as_typed,
     as_yaml,
@@ -22,6 +28,8 @@ from initlab.config.composed import (
     typed_overrides,
 )
 from initlab.config.explain import explain
+from initlab.config.help_page import list_experiments, list_options
+from initlab.config.remarks import remarks
 from initlab.config.schema import (
     GROUPS,
     PROJECT,
@@ -53,13 +61,18 @@ __all__ = [
     "essential",
     "explain",
     "flatten",
+    "list_experiments",
+    "list_options",
     "load_option",
     "options",
     "output_folder",
     "plain_values",
     "read_overrides",
     "refuse_invalid",
+    "refuse_rest",
+    "refuse_sweeps",
     "register",
+    "remarks",
     "restore",
     "run_name",
     "sweep_id",

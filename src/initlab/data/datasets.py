@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,15 +71,37 @@ class Data:
     sha256: str
 
 
+class Outline(NamedTuple):
+    """What is known of data that are not loaded.
+
+    examples  to train on
+    features  I, the width of the network's input
+    classes   the width of its output
+    """
+
+    examples: int
+    features: int
+    classes: int
+
+
 @dataclass
 class Dataset(ABC):
     """A choice of examples."""
 
     labelled: ClassVar[bool] = True
 
+    @property
+    @abstractmethod
+    def outline(self) -> Outline:
+        """What is known without loading."""
+
     @abstractmethod
     def load(self, rng: np.random.Generator) -> Data:
         """Return the examples; only data that are random draw from `rng`. Raises DataError."""
+
+    def at_hand(self, rng: np.random.Generator) -> Data | None:
+        """Return what `load` does, None where that would download or draw. Raises DataError."""
+        return self.load(rng)
 
 
 @dataclass
@@ -98,6 +120,10 @@ class Digits(Dataset):
 
     def __post_init__(self) -> None:
         _check_split(self.train_size, self.validation)
+
+    @property
+    def outline(self) -> Outline:
+        return Outline(_share(1437, self.train_size, self.validation), 64, 10)
 
     def load(self, rng: np.random.Generator) -> Data:
         from importlib.metadata import version
@@ -140,11 +166,18 @@ class IdxFiles(Dataset):
             given = ", ".join(self.sha256) or "none"
             raise ValueError(f"sha256 must have a hash for {', '.join(idx.FILES)}; got {given}")
 
+    @property
+    def outline(self) -> Outline:
+        """That of MNIST, in whose place others are published."""
+        return Outline(_share(60_000, self.train_size, self.validation), 784, 10)
+
+    def at_hand(self, rng: np.random.Generator) -> Data | None:
+        root = self.existing_root()
+        whole = all(os.path.exists(root / file) for file in idx.FILES)
+        return self.load(rng) if whole else None
+
     def load(self, rng: np.random.Generator) -> Data:
-        root = self.folder().resolve()
-        if self.root is not None and not os.path.isdir(root):  # a name may be too long
-            message = f"data.root={self.root}: there is no such folder"
-            raise DataError(f"{message}\n{_manual_download(root)}")
+        root = self.existing_root()
         try:
             idx.fetch(root, self.mirrors, self.sha256, self.timeout)
         except idx.IdxError as error:
@@ -158,6 +191,14 @@ class IdxFiles(Dataset):
         except idx.IdxError as error:
             raise DataError(f"{error}\n{self._remedy()}") from error
         return _data(contents, 1 / 255, self.train_size, self.validation)
+
+    def existing_root(self) -> Path:
+        """Return the folder; raises `DataError` if it was named and does not exist."""
+        root = self.folder().resolve()
+        if self.root is not None and not os.path.isdir(root):  # a name may be too long
+            message = f"data.root={self.root}: there is no such folder"
+            raise DataError(f"{message}\n{_manual_download(root)}")
+        return root
 
     def folder(self) -> Path:
         """Return `root`, else $INITLAB_DATA/name, else a folder in the user's cache."""
@@ -190,6 +231,13 @@ class Gaussian(Dataset):
     def __post_init__(self) -> None:
         for name in ("samples", "features", "classes"):
             checks.at_least(name, getattr(self, name), 1, checks.LARGEST_SIZE)
+
+    @property
+    def outline(self) -> Outline:
+        return Outline(self.samples, self.features, self.classes)
+
+    def at_hand(self, rng: np.random.Generator) -> Data | None:
+        return None
 
     def load(self, rng: np.random.Generator) -> Data:
         x = rng.standard_normal((self.samples, self.features))
@@ -242,6 +290,11 @@ def _data(contents: Contents, scale: float, train_size: int | None, validation: 
         classes=int(train_labels.max()) + 1,
         sha256=contents.sha256,
     )
+
+
+def _share(count: int, train_size: int | None, validation: float) -> int:
+    """Return how many of so many published examples there are to train on."""
+    return _training_count(min(count, train_size or count), validation)
 
 
 def _training_count(count: int, validation: float) -> int:

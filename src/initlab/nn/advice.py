@@ -48,7 +48,7 @@ class Advice(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Outlook:
+class Advisor:
     """A network that is to be drawn, on known examples: what theory expects of any init.
 
     init        of the network itself, numbers in the place of words
@@ -151,10 +151,11 @@ class Outlook:
         return self.activation.bounded and self.saturated(max(variances)) > largest
 
     def saturated(self, q: float) -> float:
-        """Return the fraction of slopes that count as saturated at a variance."""
+        """Return the share of slopes that count as saturated at a variance: those far from 0."""
         slope = theory.slope_of(self.activation)
         least = SATURATED_SLOPE * self.activation.max_slope
-        return float(theory.expectation(self.activation, lambda x: 1.0 * (slope(x) < least), q))
+        bound = theory.root(lambda x: slope(x) - least, 0.0, 100.0)
+        return math.erfc(bound / math.sqrt(2 * q)) if q else 0.0
 
 
 def spread_of(sizes: Sequence[float]) -> float:

@@ -25,10 +25,11 @@ from initlab.nn.metrics import Statistic
 
 DEVIATIONS = 1.96  # of the logarithm, on both sides of a prediction: 95 %
 SOFTMAX_DRAWS = 4000
-LARGEST = 1e150  # mean squares of unbounded activations beyond are infinite
+ASYMPTOTIC = 1e6  # q above which all moments are powers of q
 GROUPS = 7  # of examples by their size, where it matters
-AMPLIFIED = 1.01  # power of q above which a layer makes large q larger and small q smaller
+AMPLIFIED = 1.2  # power of the first q by which a later one changes, where differences grow
 MOST_NUMBERS = 1_000_000  # drawn for the softmax
+LARGEST = 1e140  # mean square that is followed: its square is a number, and no float32 is as large
 
 
 class Inputs(NamedTuple):
@@ -133,6 +134,11 @@ class Signal:
     def correlation(self) -> float:
         """The cosine for two inputs."""
         return min(self.overlap / self.size, 1.0) if self.size else math.nan
+
+    def limited(self) -> Signal:
+        """Return a signal that can be followed, of the same correlation."""
+        excess = max(self.size / LARGEST, 1.0)
+        return replace(self, size=self.size / excess, overlap=self.overlap / excess)
 
     @property
     def variation(self) -> float:
@@ -243,20 +249,22 @@ class Walk:
     def dense(self, layer: Dense, signal: Signal) -> tuple[Signal, Back]:
         """y = x W + b: every weight takes its share, and biases are the same for all inputs."""
         self.variations.append(signal.variation)
-        law = self.laws.get(layer.place, self.laws[""])
-        std = law.exact_std(layer.fan_in, layer.fan_out)
-        variance = std * std  # where std ** 2 would raise an error, this is infinite
+        variance = self.weight_variance(layer.place, layer.fan_in, layer.fan_out)
         size = layer.fan_in * variance * signal.size
-        bias = layer.bias_std * layer.bias_std
+        bias = limited(layer.bias_std) ** 2
         share = theory.ratio(size, size + bias)
         after = Signal(
             size + bias,
             layer.fan_in * variance * signal.overlap + bias,
             layer.fan_out,
             share * signal.noise,
-        )
+        ).limited()
         factor = layer.fan_out * variance
         return after, lambda gradient: Gradient(factor * gradient.size, gradient.noise)
+
+    def weight_variance(self, place: str, fan_in: int, fan_out: int) -> float:
+        """Return the variance of the weights of a layer."""
+        return limited(self.laws.get(place, self.laws[""]).exact_std(fan_in, fan_out)) ** 2
 
     def elementwise(self, activation: Activation, signal: Signal) -> tuple[Signal, Back]:
         """y = φ(z), of which the mean over a finite number of units scatters."""
@@ -283,11 +291,17 @@ class Walk:
             known_q, known_c, moments, product = self.known
             if math.isclose(q, known_q, rel_tol=1e-9) and math.isclose(c, known_c, abs_tol=1e-9):
                 return moments, product
-        moments = theory.moments(activation, min(q, LARGEST))
-        if q > LARGEST and not activation.bounded:
-            moments = moments._replace(square=math.inf)
-        usual = q and moments.square < math.inf
-        product = theory.mean_product(activation, min(q, LARGEST), c) if usual else moments.square
+        near = min(q, ASYMPTOTIC)
+        moments = theory.moments(activation, near)
+        product = theory.mean_product(activation, near, c) if q else moments.square
+        if q > near:
+            growth = (q / near) ** moments.square_power
+            moments = moments._replace(
+                mean=math.sqrt(growth) * moments.mean,
+                square=growth * moments.square,
+                slope_square=(q / near) ** moments.slope_power * moments.slope_square,
+            )
+            product *= growth
         self.known = (q, c, moments, product)
         return moments, product
 
@@ -302,17 +316,17 @@ class Walk:
 
     def residual(self, layer: Residual, signal: Signal) -> tuple[Signal, Back]:
         """y = x + s f(x): squares add up, because the branch ends in weights of its own."""
-        square, number = layer.scale * layer.scale, len(self.hidden) + 1
+        square, number = limited(layer.scale) ** 2, len(self.hidden) + 1
         branch, back_branch = self.through(layer.branch, signal)
         size = signal.size + square * branch.size
-        cross = 4 * square * signal.size * branch.size / (size**2 * signal.width) if size else 0.0
+        shares = theory.ratio(signal.size, size), theory.ratio(square * branch.size, size)
         after = Signal(
             size,
             signal.overlap + square * branch.overlap,
             signal.width,
             mixed(signal.size, signal.noise, square * branch.size, branch.noise)
-            + self.source(cross),
-        )
+            + self.source(4 * math.prod(shares) / signal.width),
+        ).limited()
 
         def back(gradient: Gradient) -> Gradient:
             inner = back_branch(Gradient(square * gradient.size, gradient.noise))
@@ -323,6 +337,11 @@ class Walk:
             return self.blocks[number]
 
         return after, back
+
+
+def limited(std: float) -> float:
+    """Return a factor whose square can be followed."""
+    return min(abs(std), math.sqrt(LARGEST))
 
 
 def scaled(signal: Signal, factor: float) -> tuple[Signal, Back]:
@@ -393,7 +412,7 @@ def predict(
 
     middle = walked(inputs.mean_square)
     walks = [(1.0, middle)]
-    if inputs.spread and any(each.moments.square_power > AMPLIFIED for each in middle.hidden):
+    if inputs.spread and amplified(middle) > AMPLIFIED:
         walks = [(share, walked(mean_square)) for share, mean_square in inputs.groups()]
     shares = np.array([share for share, _ in walks])
     stds, gradients = [], []
@@ -420,6 +439,11 @@ def predict(
         norms,
         lambda: limit_of(layers, middle),
     )
+
+
+def amplified(walk: Walk) -> float:
+    """Return the largest power of the first q by which a later q changes."""
+    return float(np.cumprod([each.moments.square_power for each in walk.hidden]).max())
 
 
 def spread_of_means(shares: Array, means: Sequence[float]) -> float:
@@ -458,8 +482,7 @@ def limit_of(layers: Sequence[Layer], walk: Walk) -> theory.Limit:
         chi1 = (first / last) ** (1 / steps) if steps and last else math.nan
         return theory.Limit(math.nan, math.nan, chi1, math.nan, theory.depth_scale(chi1))
     width = dense[-1].fan_in
-    std = walk.laws[""].exact_std(width, width)
-    variance = width * std * std
+    variance = width * walk.weight_variance("", width, width)
     dropped = theory.KEPT
     for leaf in leaves:
         if isinstance(leaf, Dropout):
@@ -468,4 +491,4 @@ def limit_of(layers: Sequence[Layer], walk: Walk) -> theory.Limit:
                 kept * leaf.training_factor**2, (kept * leaf.training_factor) ** 2
             )
     start = walk.hidden[0].signal.size or 1.0
-    return theory.limit(activation, variance, dense[-1].bias_std ** 2, start, dropped)
+    return theory.limit(activation, variance, limited(dense[-1].bias_std) ** 2, start, dropped)

@@ -9,9 +9,10 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from initlab.data import Data, Dataset
+from initlab.data.arrays import Array
 from initlab.data.batches import Rows
 from initlab.nn.activations import Activation
-from initlab.nn.advice import Outlook
+from initlab.nn.advice import Advisor
 from initlab.nn.initializers import Initializer
 from initlab.nn.models import Model, NetworkModel
 from initlab.nn.network import Parameters
@@ -60,12 +61,12 @@ class PreparedTraining:
 
     steps       a generator; each step changes `parameters`
     notes       remarks on the preparation for the user
-    outlook     what theory expects of the network, None for other models
+    advisor     what theory expects of the network, None for other models
     """
 
     steps: Iterator[Step]
     parameters: Parameters
-    outlook: Outlook | None = None
+    advisor: Advisor | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -74,6 +75,13 @@ def load(settings: Settings) -> Data | None:
     if not isinstance(settings.model, NetworkModel):
         return None
     return settings.data.load(streams(settings.seed).data)
+
+
+def probe(settings: Settings, data: Data) -> Array:
+    """Return the examples (B, I) by which the network is measured."""
+    first = data.train.first(settings.train.probe_size)
+    x, _ = Rows(first, len(first), np.dtype(settings.dtype)).take(np.arange(len(first)))
+    return x
 
 
 def prepare(settings: Settings, data: Data | None) -> PreparedTraining:
@@ -94,11 +102,10 @@ def prepare(settings: Settings, data: Data | None) -> PreparedTraining:
         settings.dtype,
         stream.dropout,
     )
-    first = data.train.first(train.probe_size)
-    x, _ = Rows(first, len(first), network.dtype).take(np.arange(len(first)))
+    x = probe(settings, data)
     note = network.initialize(settings.init, stream.init, x, settings.layer_inits)
     steps = fit(network, optimizer, schedule, data, train, stream.batches)
-    outlook = Outlook(
+    advisor = Advisor(
         settings.model,
         settings.activation,
         settings.init,
@@ -106,10 +113,10 @@ def prepare(settings: Settings, data: Data | None) -> PreparedTraining:
         Inputs.of(x),
         data.features,
         data.classes,
-        len(first),
+        len(x),
     )
-    steps = predicted(steps, outlook.prediction)
-    return PreparedTraining(steps, network.parameters, outlook, [note] if note else [])
+    steps = predicted(steps, advisor.prediction)
+    return PreparedTraining(steps, network.parameters, advisor, [note] if note else [])
 
 
 def predicted(steps: Iterator[Step], prediction: Prediction | None) -> Iterator[Step]:

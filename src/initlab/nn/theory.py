@@ -80,16 +80,19 @@ def quadrature(
 ) -> tuple[Array, Array]:
     """Return nodes z and weights (N, K) for x = center + std z, center and std (N, 1).
 
-    Gauss-Legendre on panels that begin at the kinks of φ and double in length from there, so that
-    the law may be narrow or wide.
+    Gauss-Legendre on panels that begin at the kinks of φ and grow threefold from one to the next,
+    so that the law may be narrow or wide.
     """
     places = panel_ends(activation, float((np.abs(center) + REACH * std).max()), blur)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         ends = np.clip(np.nan_to_num((places - center) / std), -REACH, REACH)
     ends = np.concatenate([ends, np.broadcast_to(STEPS, (len(std), len(STEPS)))], axis=-1)
     ends.sort(axis=-1)
-    used = (ends[:, 1:] > ends[:, :-1]).any(axis=0)  # the other panels are empty
-    start, half = ends[:, :-1][:, used, None], np.diff(ends)[:, used, None] / 2
+    lengths = np.diff(ends)
+    # Where the law is far narrower than φ is wide, most panels are empty.
+    longest = np.argsort(-lengths, axis=-1)[:, : int((lengths > 0).sum(axis=-1).max())]
+    half = np.take_along_axis(lengths, longest, axis=-1)[..., None] / 2
+    start = np.take_along_axis(ends, longest, axis=-1)[..., None]
     z = (start + half * (1 + NODES)).reshape(len(std), -1)
     weights = np.exp(-0.5 * z * z)
     weights *= (half * WEIGHTS / math.sqrt(2 * math.pi)).reshape(z.shape)
@@ -100,8 +103,8 @@ def panel_ends(activation: Activation, reach: float, blur: float) -> Array:
     """Return where panels end for x within ± `reach`: at the kinks, and ever farther from them."""
     kinks = activation.kinks or (0.0,)
     finest = min(activation.bend, blur) if blur and activation.kinks else activation.bend
-    doublings = math.ceil(math.log2(reach / finest)) if reach > finest else 0
-    distances = finest * 2.0 ** np.arange(doublings + 1)
+    steps = math.ceil(math.log(reach / finest, 3)) if reach > finest else 0
+    distances = finest * 3.0 ** np.arange(steps + 1)
     offsets = np.concatenate([[0.0], distances, -distances])
     ends: Array = np.array(kinks)[:, None] + offsets
     return ends.ravel()
@@ -357,8 +360,6 @@ def limit(
     dropped: Dropped = KEPT,
 ) -> Limit:
     """Return what the variance `start` tends to through many layers."""
-    if not math.isfinite(weight_variance + bias_variance):
-        return Limit(math.inf, math.nan, math.inf, math.nan, 0.0)
     setting = (weight_variance, bias_variance)
     start = min(max(start, TINY), HUGE)
     q_star = fixed_variance(activation, *setting, start, dropped)
@@ -445,7 +446,7 @@ def critical_bias_variance(activation: Activation, weight_variance: float) -> fl
 
 
 def root(function: Callable[[Array], Array], low: float, high: float) -> float:
-    """Return where an increasing or decreasing function is 0 between two positive numbers."""
+    """Return where a function that has one sign below and another above is 0."""
     for _ in range(12):
         grid = np.linspace(low, high, 33)
         signs = function(grid) > 0

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from initlab.nn import theory
 from initlab.nn.activations import Activation
-from initlab.nn.advice import KEPT, Advice, Outlook
+from initlab.nn.advice import KEPT, Advice, Advisor
 from initlab.nn.diagnostics import Snapshot
 from initlab.nn.metrics import Statistic
 from initlab.nn.prediction import Prediction
@@ -60,7 +60,7 @@ class Context:
     init            as typed after `init=`, with the settings that differ from the option's own
     init_overrides  the inits of single layers, as typed, such as model.input_init=zeros
     residual        whether the network has residual branches
-    outlook         what theory expects of the network, None if there is none
+    advisor         what theory expects of the network, None if there is none
     """
 
     init: str
@@ -70,17 +70,17 @@ class Context:
     residual: bool = False
     batch_norm: bool = False
     weight_decay: float = 0.0
-    outlook: Outlook | None = None
+    advisor: Advisor | None = None
 
     @property
     def prediction(self) -> Prediction | None:
         """What theory expects of the network as drawn."""
-        return self.outlook.prediction if self.outlook else None
+        return self.advisor.prediction if self.advisor else None
 
     @property
     def advice(self) -> Advice | None:
         """The init to take, None if none is known or it is in use."""
-        found = self.outlook.advice if self.outlook else None
+        found = self.advisor.advice if self.advisor else None
         in_use = found and found.init == self.init and found.bias_std is None
         return None if in_use else found
 
@@ -192,7 +192,7 @@ def expected(prediction: Prediction, snapshot: Snapshot, context: Context) -> se
     backward = prediction.gradient[::-1] if snapshot.gradient else []
     trends = filter(None, (find_trend(prediction.signal), find_trend(backward)))
     found = {word for word, *_ in trends}
-    if context.outlook and context.outlook.saturates(prediction.variances):
+    if context.advisor and context.advisor.saturates(prediction.variances):
         found.add(Diagnosis.SATURATED)
     return found
 
@@ -234,7 +234,7 @@ def find_saturation(snapshot: Snapshot, context: Context, trained: bool) -> Prob
     """Find a layer on the flat ends of its activation."""
     shares = snapshot.statistics[Statistic.UNIT_SATURATED]
     limit = (
-        context.outlook.activation.most_saturated if context.outlook else Activation.most_saturated
+        context.advisor.activation.most_saturated if context.advisor else Activation.most_saturated
     )
     layer = first_layer(share > limit for share in shares)
     if not layer:
@@ -308,7 +308,7 @@ def find_trend(sizes: Sequence[float]) -> tuple[Diagnosis, int, int, str] | None
 def remedy(snapshot: Snapshot, context: Context, trained: bool, word: Diagnosis) -> str:
     """Return the advice against vanishing or exploding activations and gradients."""
     branches_add_up = context.residual and word == Diagnosis.EXPLODING
-    if context.outlook and not context.outlook.advice and not branches_add_up:
+    if context.advisor and not context.advisor.advice and not branches_add_up:
         layers = f"{snapshot.main_path[-1]} layers of {context.activation}"
         others = [f"activation={name}" for name in ("tanh", "relu") if name != context.activation]
         return f"no init keeps them through {layers}, try {' or '.join(others)}"

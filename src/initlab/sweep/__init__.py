@@ -1,5 +1,6 @@
 """Sweeps: many trials, planned, run on an engine and reported.
 
+grid      all combinations of what is swept
 plan      the trials, checked and looked up in the store before the first one starts
 compose   the configs of many trials, of which Hydra reads the files once
 execute   what happens before the trials and afterwards
