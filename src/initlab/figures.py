@@ -278,13 +278,17 @@ class Profile:
         return len(self.measured[0])
 
     @property
-    def decades(self) -> tuple[int, int]:
-        """The powers of ten around what was measured, and around predictions not far from it."""
-        known = sized(self.measured)
-        predicted = self.predicted
+    def shown(self) -> NDArray[np.float64]:
+        """What its axis should show: all that was measured, and predictions not far from it."""
+        known, predicted = sized(self.measured), self.predicted
         if known.size:
             predicted = predicted.clip(known.min() / BEYOND, known.max() * BEYOND)
-        exponents = np.log10([*known, *sized(predicted)] or [1.0])
+        return np.concatenate([known, sized(predicted)])
+
+    @property
+    def decades(self) -> tuple[int, int]:
+        """The powers of ten around what is shown."""
+        exponents = np.log10(self.shown if self.shown.size else [1.0])
         low, high = math.floor(exponents.min()), math.ceil(exponents.max())
         return low, max(high, low + 1)
 
