@@ -278,6 +278,11 @@ class Profile:
         return len(self.measured[0])
 
     @property
+    def before(self) -> Profile:
+        """The same at the start alone."""
+        return Profile(self.measured[:1], self.predicted)
+
+    @property
     def shown(self) -> NDArray[np.float64]:
         """What its axis should show: all that was measured, and predictions not far from it."""
         known, predicted = sized(self.measured), self.predicted

@@ -11,11 +11,12 @@ from matplotlib.lines import Line2D
 
 from initlab.figures import Profile, layer_ticks
 from initlab.nn.metrics import Statistic
-from initlab.report.charts.keys import values_of, varied_keys
+from initlab.report.charts.keys import assignment, values_of, varied_keys
 from initlab.report.charts.layout import Chart, line_handles, titled_figure
 from initlab.report.charts.scales import DECADES, HUGE, Floats, Scale
 from initlab.report.charts.styles import (
     DIM,
+    OTHER,
     PALETTE,
     THIN,
     Style,
@@ -47,25 +48,28 @@ def draw_depth_profile(comparison: Comparison) -> Chart | None:
     filled at the end. Many settings of several activations have panels for each activation. None if
     no run has such numbers of more than one layer.
     """
-    found = {setting: profiles_of(setting) for setting in comparison.ranked}
-    found = {setting: profiles for setting, profiles in found.items() if profiles}
+    every = {setting: profiles_of(setting) for setting in comparison.ranked}
+    found = {setting: profiles for setting, profiles in every.items() if profiles}
     drawn = [profile for profiles in found.values() for profile in profiles.values()]
     deepest = max((profile.layers for profile in drawn), default=0)
     if deepest < 2:
         return None
-    statistics = [name for name in NAMES if any(name in profiles for profiles in found.values())]
-    scales = {
-        name: profile_scale([profiles[name] for profiles in found.values() if name in profiles])
-        for name in statistics
-    }
-    styles, banded = colors(comparison), enough_colors(comparison)
+    groups = by_activation(comparison, [*found])
+    styles, entries, banded = styles_and_legend(comparison, groups)
+    pointed = {setting: styles[setting.number].own for setting in found}
+    scales = {}
+    for name in NAMES:
+        shown = [
+            profiles[name] if pointed[setting] else profiles[name].before
+            for setting, profiles in found.items()
+            if name in profiles
+        ]
+        if shown:
+            scales[name] = profile_scale(shown)
+    statistics = [*scales]
     trained = any(len(profile.measured) > 1 for profile in drawn)
     predicted = any(profile.predicted.size for profile in drawn)
-    handles = [
-        *line_handles(legend_entries(comparison, [*found])),
-        *symbols(trained, predicted),
-    ]
-    groups = by_activation(comparison, [*found])
+    handles = [*line_handles(entries), *symbols(trained, predicted)]
     rows, columns = (len(groups), len(statistics)) if len(groups) > 1 else (len(statistics), 1)
     figure = titled_figure(TITLE, rows * (LOW if columns > 1 else HEIGHT) + 0.2, handles)
     grid = figure.subplots(rows, columns, sharex=True, squeeze=False)
@@ -76,21 +80,27 @@ def draw_depth_profile(comparison: Comparison) -> Chart | None:
         for setting in reversed(groups[group]):  # the best lies over the others
             if name in found[setting]:
                 style = styles[setting.number]
-                plot(panel, found[setting][name], style, scales[name], banded)
+                plot(panel, found[setting][name], style, scales[name], banded, columns)
         scales[name].apply(panel, "y")
+        if columns > 1:
+            panel.yaxis.get_major_locator().set_params(numticks=5)
     room = 0.04 * (deepest - 1)
     grid[0, 0].set_xlim(1 - room, deepest + room)
     grid[0, 0].set_xticks(layer_ticks(deepest))
     for panel in grid[-1]:
         panel.set_xlabel("hidden layer")
+    grey = grey_note(comparison) if OTHER in styles else ""
     several = any(len(setting.runs) > 1 for setting in found)
     unpredicted = any(not profile.predicted.size for profile in drawn)
     edge = any(
-        on_edge(profiles[name], scales[name]) for profiles in found.values() for name in profiles
+        on_edge(profile, scales[name])
+        for setting, profiles in found.items()
+        for name, profile in profiles.items()
+        if pointed[setting]
     )
     caption = sentences(
         "Signal: std of activations; gradient: std of ∂L/∂z." if len(groups) > 1 else "",
-        grey_note(comparison),
+        grey,
         "Line: what theory predicts for the start." if predicted else "",
         "Band: where it expects 95 % of networks." if predicted and banded else "",
         "Points: measured, open at the start and filled at the last step recorded."
@@ -100,7 +110,7 @@ def draw_depth_profile(comparison: Comparison) -> Chart | None:
         "Thin dotted lines join the points of the start where theory predicts nothing."
         if unpredicted
         else "",
-        "Of the grey settings, only the lines are drawn." if grey_note(comparison) else "",
+        "Of the grey settings, only the lines are drawn." if grey else "",
         "Points on the edge of a panel are zero, infinite or beyond the axis." if edge else "",
     )
     return Chart("depth_profile", TITLE, caption, description(found), figure)
@@ -149,8 +159,13 @@ def profile_scale(profiles: Iterable[Profile]) -> Scale:
     return Scale(low / wider, high * wider, log=True)
 
 
-def plot(panel: Axes, profile: Profile, style: Style, scale: Scale, banded: bool) -> None:
-    """Draw a setting: the prediction, or else a dotted line, and its points unless it is grey."""
+def plot(
+    panel: Axes, profile: Profile, style: Style, scale: Scale, banded: bool, columns: int
+) -> None:
+    """Draw a setting: the prediction, or else a dotted line, and its points unless it is grey.
+
+    columns  how many panels share the width of the picture
+    """
     layers = np.arange(1, profile.layers + 1)
     start = np.clip(profile.measured[0], scale.low, scale.high)
     if profile.predicted.size:
@@ -161,7 +176,7 @@ def plot(panel: Axes, profile: Profile, style: Style, scale: Scale, banded: bool
     else:
         panel.plot(layers, start, color=style.color, lw=THIN, ls=(0, DOTS))
     if style.own:
-        size = float(np.clip(90 / profile.layers, 1.8, 4))
+        size = float(np.clip(90 / columns / profile.layers, 1.4, 4))
         fills = ("white", style.color)
         for numbers, fill, share in zip(profile.measured, fills, (1, 0.8)):
             points = np.clip(numbers, scale.low, scale.high)
@@ -198,6 +213,26 @@ def by_activation(comparison: Comparison, settings: Sequence[Setting]) -> dict[s
         for value in values_of(comparison, "activation")
     }
     return {value: members for value, members in groups.items() if members}
+
+
+def styles_and_legend(
+    comparison: Comparison, groups: Mapping[str, Sequence[Setting]]
+) -> tuple[list[Style], list[tuple[str, Style]], bool]:
+    """Return the style of each setting by its number, a legend, and whether there are bands.
+
+    They are those of all charts. But where only one key varies within the panels of an activation,
+    colors stand for its values.
+    """
+    others = [key for key in varied_keys(comparison) if key != "activation"]
+    if len(groups) > 1 and len(others) == 1:
+        (key,) = others
+        values = values_of(comparison, key)
+        if len(values) <= len(PALETTE):
+            hues = {value: Style(color) for value, color in zip(values, PALETTE)}
+            styles = [hues[setting.values.get(key, "")] for setting in comparison.settings]
+            return styles, [(assignment(key, value), hues[value]) for value in values], True
+    shown = [setting for members in groups.values() for setting in members]
+    return colors(comparison), legend_entries(comparison, shown), enough_colors(comparison)
 
 
 def on_edge(profile: Profile, scale: Scale) -> bool:
