@@ -17,6 +17,7 @@ from initlab import figures
 from initlab.report import charts
 from initlab.report.charts.activations import hidden_shares
 from initlab.report.charts.curves import MeanCurve
+from initlab.report.charts.depth_profile import draw_depth_profile
 from initlab.report.charts.heat_map import MOST_COLUMNS, color_scale
 from initlab.report.charts.layout import DPI
 from initlab.report.charts.styles import DASHES, GREY, PALETTE, legend_entries
@@ -378,9 +379,9 @@ def test_a_depth_profile_needs_more_than_one_layer_and_says_that_nothing_was_tra
     "measured", [[0.0, 0.0], [1.0, np.inf], [np.nan, 1.0], [1e-300, 1e300], [-1.0, 1.0]]
 )
 def test_a_depth_profile_of_any_numbers_is_drawn(measured):
-    for theory in (None, [0.0, 1e300], [np.nan, 1.0]):
-        chart = drawn(profiled("init=he", [measured], theory))["depth_profile"]
-        assert_readable(chart)
+    theories = {"init=he": None, "init=xavier": [0.0, 1e300], "init=zeros": [np.nan, 1.0]}
+    compared = Comparison([profiled(name, [measured], theory) for name, theory in theories.items()])
+    assert_readable(draw_depth_profile(compared))
 
 
 def test_what_has_no_place_in_a_depth_profile_lies_on_its_edge():

@@ -281,6 +281,20 @@ def test_a_profile_has_open_points_at_the_start_filled_ones_at_the_end_and_the_t
         assert {*band.get_xy()[:, 1]} == {*panel.y([0.6, 0.1, 2.4, 0.4])}
 
 
+def test_the_theory_of_a_single_layer_is_a_line_too():
+    ((panel, marks),) = profile(Shot([1.0]), None, predicted(1.2))
+    line, points = kept(Line2D, marks)
+    left, right = line.get_xdata()
+    assert left < points.get_xdata()[0] < right
+    np.testing.assert_allclose(line.get_ydata(), panel.y(1.2))
+
+
+def test_a_prediction_that_is_no_number_is_left_out():
+    ((panel, marks),) = profile(Shot([1.0, 0.5, 0.2]), None, predicted(1.2, np.nan, np.inf))
+    line, _ = kept(Line2D, marks)
+    np.testing.assert_allclose(line.get_ydata(), panel.y([1.2, np.inf]))
+
+
 def test_a_profile_without_prediction_labels_or_training_has_open_points_only():
     ((_, marks),) = profile(Shot([1.0, 0.5]))
     (points,) = marks

@@ -363,13 +363,14 @@ class ProfilePanel:
         _, color = PROFILES[self.statistic]
         layers = self.x(np.arange(1, self.layers + 1))
         if profile.predicted.size:
-            value, low, high = self.y(profile.predicted)
-            known = np.isfinite(low + high)
-            x = layers[known]
+            x = layers if self.layers > 1 else self.x(np.array([0.8, 1.2]))  # a point is no line
+            rows = self.y(np.broadcast_to(profile.predicted, (3, len(x))))
+            known = np.isfinite(rows).all(axis=0)
+            x, (value, low, high) = x[known], rows[:, known]
             if x.size:
-                corners = np.column_stack([[*x, *x[::-1]], [*low[known], *high[known][::-1]]])
-                yield Polygon(corners, color=color, alpha=0.2, lw=0)
-            yield Line2D(layers, value, color=color, lw=0.9)
+                around = np.column_stack([[*x, *x[::-1]], [*low, *high[::-1]]])
+                yield Polygon(around, color=color, alpha=0.2, lw=0)
+                yield Line2D(x, value, color=color, lw=0.9)
         size = float(np.clip(100 / self.layers, 1.6, 4.2))
         for numbers, ink, fill, share in zip(
             profile.measured, (INK, color), ("none", color), (1, 0.75)

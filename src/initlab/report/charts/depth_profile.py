@@ -27,7 +27,7 @@ from initlab.report.charts.styles import (
 )
 from initlab.report.charts.words import compact, sentences
 from initlab.report.comparison import Comparison, Setting
-from initlab.report.formatting import format_count
+from initlab.report.formatting import format_count, join_words
 
 TITLE = "depth profile"
 NAMES = {Statistic.UNIT_STD: "signal", Statistic.UNIT_GRADIENT_STD: "gradient"}
@@ -249,5 +249,7 @@ def description(found: Mapping[Setting, Profiles]) -> str:
             for name, profile in profiles.items()
         )
         lines.append(f"{setting.name}: {', '.join(ends)}")
-    subject = f"Signal and gradient over the hidden layers of {format_count(len(found), 'setting')}"
+    shown = [name for name in NAMES if any(name in profiles for profiles in found.values())]
+    subject = join_words([NAMES[name] for name in shown]).capitalize()
+    subject += f" over the hidden layers of {format_count(len(found), 'setting')}"
     return f"{subject}, at the start from the first layer to the last. {'; '.join(lines)}."
