@@ -16,7 +16,6 @@ from initlab.report.charts.layout import Chart, line_handles, titled_figure
 from initlab.report.charts.scales import DECADES, HUGE, Floats, Scale
 from initlab.report.charts.styles import (
     DIM,
-    OTHER,
     PALETTE,
     THIN,
     Style,
@@ -56,27 +55,23 @@ def draw_depth_profile(comparison: Comparison) -> Chart | None:
         return None
     groups = by_activation(comparison, [*found])
     styles, entries, banded = styles_and_legend(comparison, groups)
-    pointed = {setting: styles[setting.number].own for setting in found}
-    scales = {}
-    for name in NAMES:
-        shown = [
-            profiles[name] if pointed[setting] else profiles[name].before
+    pointed = {setting for setting in found if styles[setting.number].own}
+    scales = {
+        name: profile_scale(
+            profiles[name] if setting in pointed else profiles[name].before
             for setting, profiles in found.items()
             if name in profiles
-        ]
-        if shown:
-            scales[name] = profile_scale(shown)
-    statistics = [*scales]
-    trained = any(len(profile.measured) > 1 for profile in drawn)
-    predicted = any(profile.predicted.size for profile in drawn)
-    handles = [*line_handles(entries), *symbols(trained, predicted)]
-    rows, columns = (len(groups), len(statistics)) if len(groups) > 1 else (len(statistics), 1)
+        )
+        for name in NAMES
+        if any(name in profiles for profiles in found.values())
+    }
+    handles = [*line_handles(entries), *symbols(drawn)]
+    rows, columns = (len(groups), len(scales)) if len(groups) > 1 else (len(scales), 1)
     figure = titled_figure(TITLE, rows * (LOW if columns > 1 else HEIGHT) + 0.2, handles)
     grid = figure.subplots(rows, columns, sharex=True, squeeze=False)
-    places = [(group, name) for group in groups for name in statistics]
+    places = [(group, name) for group in groups for name in scales]
     for panel, (group, name) in zip(grid.ravel(), places):
-        meaning = NAMES[name] if group else f"{NAMES[name]}: {MEANINGS[name]}"
-        panel.set_title(f"{group}: {meaning}" if group else meaning)
+        panel.set_title(f"{group}: {NAMES[name]}" if group else f"{NAMES[name]}: {MEANINGS[name]}")
         for setting in reversed(groups[group]):  # the best lies over the others
             if name in found[setting]:
                 style = styles[setting.number]
@@ -89,31 +84,42 @@ def draw_depth_profile(comparison: Comparison) -> Chart | None:
     grid[0, 0].set_xticks(layer_ticks(deepest))
     for panel in grid[-1]:
         panel.set_xlabel("hidden layer")
-    grey = grey_note(comparison) if OTHER in styles else ""
-    several = any(len(setting.runs) > 1 for setting in found)
-    unpredicted = any(not profile.predicted.size for profile in drawn)
     edge = any(
         on_edge(profile, scales[name])
-        for setting, profiles in found.items()
-        for name, profile in profiles.items()
-        if pointed[setting]
+        for setting in pointed
+        for name, profile in found[setting].items()
     )
     caption = sentences(
         "Signal: std of activations; gradient: std of ∂L/∂z." if len(groups) > 1 else "",
-        grey,
-        "Line: what theory predicts for the start." if predicted else "",
-        "Band: where it expects 95 % of networks." if predicted and banded else "",
-        "Points: measured, open at the start and filled at the last step recorded."
-        if trained
-        else "Points: measured at the start; nothing was trained.",
-        "Points are geometric means over the runs of a setting." if several else "",
-        "Thin dotted lines join the points of the start where theory predicts nothing."
-        if unpredicted
+        grey_note(comparison) if len(pointed) < len(found) else "",
+        explanation(drawn, banded),
+        "Points are geometric means over the runs of a setting."
+        if any(len(setting.runs) > 1 for setting in found)
         else "",
-        "Of the grey settings, only the lines are drawn." if grey else "",
+        "Of the grey settings, only the lines are drawn." if len(pointed) < len(found) else "",
         "Points on the edge of a panel are zero, infinite or beyond the axis." if edge else "",
     )
     return Chart("depth_profile", TITLE, caption, description(found), figure)
+
+
+def explanation(drawn: Sequence[Profile], banded: bool) -> str:
+    """Say what lines, bands and points are."""
+    predicted = [profile.predicted.size > 0 for profile in drawn]
+    return sentences(
+        "Line: what theory predicts for the start." if any(predicted) else "",
+        "Band: where it expects 95 % of networks." if any(predicted) and banded else "",
+        "Points: measured, open at the start and filled at the last step recorded."
+        if trained(drawn)
+        else "Points: measured at the start; nothing was trained.",
+        ""
+        if all(predicted)
+        else "Thin dotted lines join the points of the start where theory predicts nothing.",
+    )
+
+
+def trained(drawn: Sequence[Profile]) -> bool:
+    """Return whether anything was measured after the start."""
+    return any(len(profile.measured) > 1 for profile in drawn)
 
 
 def profiles_of(setting: Setting) -> dict[Statistic, Profile]:
@@ -196,11 +202,13 @@ def point(color: str, fill: str, size: float) -> dict[str, Any]:
     }
 
 
-def symbols(trained: bool, predicted: bool) -> list[Line2D]:
+def symbols(drawn: Sequence[Profile]) -> list[Line2D]:
     """Return the entries of a legend that say what lines and points are."""
-    found = [Line2D([], [], label="start, theory", color=DIM, lw=1)] if predicted else []
-    found.append(Line2D([], [], label="start, measured", **point(DIM, "white", 4)))
-    return found + [Line2D([], [], label="end", **point(DIM, DIM, 3.2))] * trained
+    line = Line2D([], [], label="start, theory", color=DIM, lw=1)
+    start = Line2D([], [], label="start, measured", **point(DIM, "white", 4))
+    end = Line2D([], [], label="end", **point(DIM, DIM, 3.2))
+    predicted = any(profile.predicted.size for profile in drawn)
+    return [line] * predicted + [start] + [end] * trained(drawn)
 
 
 def by_activation(comparison: Comparison, settings: Sequence[Setting]) -> dict[str, list[Setting]]:
