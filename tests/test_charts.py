@@ -17,6 +17,7 @@ from initlab import figures
 from initlab.report import charts
 from initlab.report.charts.activations import hidden_shares
 from initlab.report.charts.curves import MeanCurve
+from initlab.report.charts.depth_profile import draw_depth_profile
 from initlab.report.charts.heat_map import MOST_COLUMNS, color_scale
 from initlab.report.charts.layout import DPI
 from initlab.report.charts.styles import DASHES, GREY, PALETTE, legend_entries
@@ -305,6 +306,119 @@ def test_a_heat_map_is_of_two_keys_that_fit_a_page():
     assert "heat_map" not in drawn(
         *(run(f"a={a} b={b}", [1]) for a in range(many) for b in range(many))
     )
+
+
+def profiled(name, measured, theory=None, gradient=None, **options):
+    """Return a run that measured some signals, (S, L), with what theory predicts for the start."""
+    arrays = {"steps": np.arange(len(measured)), "unit_std/measured": np.array(measured, float)}
+    if theory is not None:
+        arrays["unit_std/theory"] = np.array([[1], [0.5], [2]]) * theory
+    if gradient is not None:
+        arrays["unit_gradient_std/measured"] = np.array(gradient, float)
+    return run(name, histograms=arrays, **{"loss": [2.0, 1.0]} | options)
+
+
+def profile_lines(panel):
+    """Return the lines of a depth profile: lines, open points and filled points, by color."""
+    found = {"line": {}, "open": {}, "filled": {}}
+    for line in panel.lines:
+        points = line.get_marker() == "o"
+        kind = "line" if not points else "open" if line.get_mfc() == "white" else "filled"
+        color = line.get_mec() if points else line.get_color()
+        found[kind][to_hex(color).upper()] = line.get_ydata().round(9).tolist()
+    return found
+
+
+def test_a_depth_profile_has_lines_predicted_and_points_measured_and_follows_the_loss():
+    measured = [[1.0, 0.5, 0.3], [2.0, 3.0, 4.0]]
+    gradient = [[0.1, 0.2, 0.3], [0.3, 0.2, 0.1]]
+    found = drawn(
+        profiled("init=he", measured, [1.1, 0.6, 0.4], gradient, accuracy=[0.5, 0.9]),
+        profiled("init=lsuv", [[3.0, 1.0]]),
+    )
+    assert [*found] == ["loss", "depth_profile", "accuracy"]
+    chart = found["depth_profile"]
+    signal, sizes = chart.figure.axes
+    he, lsuv = (color.upper() for color in PALETTE[:2])
+    assert profile_lines(signal) == {
+        "line": {he: [1.1, 0.6, 0.4], lsuv: [3.0, 1.0]},
+        "open": {he: measured[0], lsuv: [3.0, 1.0]},
+        "filled": {he: measured[1]},
+    }
+    assert profile_lines(sizes)["open"] == {he: gradient[0]}
+    (band,) = signal.collections
+    assert {*band.get_paths()[0].vertices[:, 1]} == {0.55, 0.3, 0.2, 2.2, 1.2, 0.8}
+    assert not sizes.collections
+    assert [panel.get_yscale() for panel in (signal, sizes)] == ["log", "log"]
+    assert "open at the start and filled at the last step" in chart.caption
+    assert "dotted lines join" in chart.caption
+    assert "init=he: signal 1 to 0.3, gradient 0.1 to 0.3" in chart.alt
+
+
+def test_the_points_of_a_setting_are_geometric_means_over_the_runs_that_finished():
+    runs = [
+        profiled("init=he seed=0", [[1.0, 4.0]]),
+        profiled("init=he seed=1", [[4.0, 1.0]]),
+        profiled("init=he seed=2", [[1e9, 1e9]], outcome="diverged"),
+    ]
+    chart = drawn(*runs)["depth_profile"]
+    (points,) = profile_lines(chart.figure.axes[0])["open"].values()
+    assert points == pytest.approx([2.0, 2.0])
+    assert "geometric means" in chart.caption
+
+
+def test_a_depth_profile_needs_more_than_one_layer_and_says_that_nothing_was_trained():
+    assert "depth_profile" not in drawn(run("init=he", [2.0, 1.0]))
+    assert "depth_profile" not in drawn(profiled("init=he", [[1.0]], [1.0]))
+    found = drawn(profiled("init=he", [[1.0, 2.0]], loss=None), profiled("init=zeros", [[0.0]]))
+    assert [*found][-1] == "depth_profile"
+    assert "nothing was trained" in found["depth_profile"].caption
+
+
+@pytest.mark.parametrize(
+    "measured", [[0.0, 0.0], [1.0, np.inf], [np.nan, 1.0], [1e-300, 1e300], [-1.0, 1.0]]
+)
+def test_a_depth_profile_of_any_numbers_is_drawn(measured):
+    theories = {"init=he": None, "init=xavier": [0.0, 1e300], "init=zeros": [np.nan, 1.0]}
+    compared = Comparison([profiled(name, [measured], theory) for name, theory in theories.items()])
+    assert_readable(draw_depth_profile(compared))
+
+
+def test_what_has_no_place_in_a_depth_profile_lies_on_its_edge():
+    chart = drawn(profiled("init=he", [[1.0, 0.0, np.inf]]))["depth_profile"]
+    (panel,) = chart.figure.axes
+    (points,) = profile_lines(panel)["open"].values()
+    low, high = panel.get_ylim()
+    assert points == pytest.approx([1.0, low, high])
+    assert "zero, infinite or beyond" in chart.caption
+
+
+def test_many_settings_of_several_activations_have_panels_for_each():
+    names = [f"init={i} activation={a}" for i in ("he", "xavier", "std1") for a in "xyz"]
+    runs = [profiled(name, [[1.0, 2.0]], [1.0, 2.0], [[1.0, 2.0]]) for name in names]
+    chart = drawn(*runs)["depth_profile"]
+    assert [panel.get_title("left") for panel in chart.figure.axes] == [
+        f"{activation}: {name}" for activation in "xyz" for name in ("signal", "gradient")
+    ]
+    for panel in chart.figure.axes[::2]:
+        assert {*profile_lines(panel)["open"]} == {color.upper() for color in PALETTE[:3]}
+    assert words(chart)[1:4] == ["init=he", "init=std1", "init=xavier"]
+    assert_readable(chart)
+
+
+def test_of_many_settings_the_best_have_points_and_the_others_grey_lines():
+    runs = [
+        profiled(f"a={k} b={k % 4} c={k % 3}", [[1.0, 0.5], [1.0, 1e9 * (k == 0)]], accuracy=k / 60)
+        for k in range(60)
+    ]
+    chart = drawn(*runs)["depth_profile"]
+    (panel,) = chart.figure.axes
+    found = profile_lines(panel)
+    assert {*found["open"]} == {color.upper() for color in PALETTE}
+    assert {*found["line"]} == {color.upper() for color in (*PALETTE, GREY)}
+    assert panel.get_ylim()[1] < 100
+    assert "only the lines" in chart.caption
+    assert_readable(chart)
 
 
 def histograms(layers=2, snapshots=2, seed=0, low=-1.0):

@@ -2,11 +2,13 @@
 
 import dataclasses
 import io
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.patches import StepPatch
+from matplotlib.lines import Line2D
+from matplotlib.patches import Polygon, StepPatch
 from matplotlib.text import Text
 from PIL import Image
 
@@ -15,6 +17,7 @@ from initlab.nn.activations import HardTanh, Identity, Relu, Tanh
 from initlab.nn.diagnostics import Probe
 from initlab.nn.initializers import Constant, Normal, VarianceScaling
 from initlab.nn.models import MLP
+from initlab.nn.prediction import Band
 from initlab.nn.training import Evaluation, Step
 
 
@@ -238,3 +241,125 @@ def test_a_run_of_any_name_is_drawn(name):
     pictures = [figures.image(figures.descent(path, each)) for each in ("", name)]
     assert pictures[0].size == pictures[1].size
     assert pictures[0].tobytes() != pictures[1].tobytes()
+
+
+class Shot(SimpleNamespace):
+    """What a depth profile reads of a snapshot."""
+
+    def __init__(self, signal, gradient=None, step=0):
+        statistics = {"unit_std": signal} | ({"unit_gradient_std": gradient} if gradient else {})
+        super().__init__(step=step, statistics=statistics)
+
+
+def predicted(*signal):
+    bands = [Band(value, value / 2, 2 * value) for value in signal]
+    return SimpleNamespace(bands={"unit_std": bands, "unit_gradient_std": bands})
+
+
+def profile(start, end=None, prediction=None):
+    """Return what a depth profile is made of: its panels, and the marks of each."""
+    panels = figures.profile_panels(start, end, prediction)
+    return [(panel, [*panel.marks(of)]) for panel, of in panels]
+
+
+def kept(kind, marks):
+    return [mark for mark in marks if isinstance(mark, kind)]
+
+
+def test_a_profile_has_open_points_at_the_start_filled_ones_at_the_end_and_the_theory():
+    start, end = Shot([1.0, 0.1], [0.02, 0.3]), Shot([2.0, 0.5], [0.4, 0.03], 9)
+    found = profile(start, end, predicted(1.2, 0.2))
+    assert [panel.statistic for panel, _ in found] == ["unit_std", "unit_gradient_std"]
+    for panel, marks in found:
+        line, before, after = kept(Line2D, marks)
+        name = panel.statistic
+        for points, values in ((before, start.statistics[name]), (after, end.statistics[name])):
+            np.testing.assert_allclose(points.get_ydata(), panel.y(values))
+        np.testing.assert_allclose(line.get_ydata(), panel.y([1.2, 0.2]))
+        assert (before.get_mfc(), after.get_mfc()) == ("none", figures.PROFILES[name][1])
+        (band,) = kept(Polygon, marks)
+        assert {*band.get_xy()[:, 1]} == {*panel.y([0.6, 0.1, 2.4, 0.4])}
+
+
+def test_the_theory_of_a_single_layer_is_a_line_too():
+    ((panel, marks),) = profile(Shot([1.0]), None, predicted(1.2))
+    line, points = kept(Line2D, marks)
+    left, right = line.get_xdata()
+    assert left < points.get_xdata()[0] < right
+    np.testing.assert_allclose(line.get_ydata(), panel.y(1.2))
+
+
+def test_a_prediction_that_is_no_number_is_left_out():
+    ((panel, marks),) = profile(Shot([1.0, 0.5, 0.2]), None, predicted(1.2, np.nan, np.inf))
+    line, _ = kept(Line2D, marks)
+    np.testing.assert_allclose(line.get_ydata(), panel.y([1.2, np.inf]))
+
+
+def test_a_profile_without_prediction_labels_or_training_has_open_points_only():
+    ((_, marks),) = profile(Shot([1.0, 0.5]))
+    (points,) = marks
+    assert points.get_mfc() == "none"
+
+
+@pytest.mark.parametrize(
+    ("measured", "predictions", "ends"),
+    [
+        ([0.5, 0.7], [0.6, 0.6], (-1, 1)),
+        ([0.5, 0.7], [], (-1, 0)),
+        ([1e-12, 1.5], [], (-12, 1)),
+        ([0.0, np.nan, np.inf, 0.5], [], (-1, 0)),
+        ([0.2, 0.5], [1e-200, 1e300, np.inf], (-3, 2)),
+        ([0.0, 0.0], [0.2, 0.01], (-3, 0)),
+        ([0.0, np.nan], [], (0, 1)),
+        ([1.0, 1.0], [], (0, 1)),
+    ],
+)
+def test_a_profile_spans_whole_decades_of_what_was_measured(measured, predictions, ends):
+    bands = np.array(predictions) * np.array([[1], [0.5], [2]])
+    assert figures.Profile(np.array([measured]), bands).decades == ends
+
+
+def test_layers_that_lost_their_signal_lie_beside_the_panel_and_are_counted():
+    ((panel, marks),) = profile(Shot([1.0, 0.0, np.inf, np.nan]))
+    points, words = marks
+    inside, below, above, nowhere = points.get_ydata()
+    top = panel.bottom + panel.height
+    assert below < panel.bottom <= inside <= top < above
+    assert np.isnan(nowhere)
+    assert words.get_text() == "zero in 1 of 4 layers, not finite in 2 of 4 layers"
+
+
+@pytest.mark.parametrize(
+    ("layers", "ticks"),
+    [
+        (1, [1]),
+        (5, [1, 2, 3, 4, 5]),
+        (12, [2, 4, 6, 8, 10, 12]),
+        (30, [1, 5, 10, 15, 20, 25, 30]),
+        (100, [1, 20, 40, 60, 80, 100]),
+    ],
+)
+def test_a_profile_names_few_layers(layers, ticks):
+    assert figures.layer_ticks(layers) == ticks
+
+
+def test_the_ticks_of_a_profile_are_numbers_or_powers_of_ten():
+    assert figures.decade_ticks(-1, 0) == {0.1: "0.1", 1.0: "1", 0.2: "0.2", 0.5: "0.5"}
+    assert [*figures.decade_ticks(-5, -4).values()] == ["10⁻⁵", "10⁻⁴", "2·10⁻⁵", "5·10⁻⁵"]
+    assert [*figures.decade_ticks(-38, 1).values()] == ["10⁻³⁸", "10⁻³⁰", "10⁻²²", "10⁻¹⁴", "10⁻⁶"]
+
+
+@pytest.mark.parametrize("init", [HE, Constant(0.0), Normal(1e30)])
+@pytest.mark.parametrize("layers", [1, 30])
+def test_a_profile_of_any_network_is_drawn(init, layers):
+    start = snapshot(init, hidden=[20] * layers)
+    assert figures.depth_profile(start, name="init=he").size == (480, 480)
+
+
+def test_profiles_of_one_range_share_their_axes():
+    figures.profile_stage.cache_clear()
+    pictures = [
+        figures.depth_profile(Shot([1.0, value], [0.1, value])) for value in (0.2, 0.3, 0.2)
+    ]
+    assert figures.profile_stage.cache_info().misses == 1
+    assert pictures[0] == pictures[2] != pictures[1]

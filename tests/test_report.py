@@ -37,6 +37,8 @@ HISTOGRAMS = {
     "steps": np.array([0, 100]),
     "activations/edges": np.linspace(-1, 1, 21),
     "activations/counts": np.ones((2, 3, 22), np.int64),
+    "unit_std/measured": np.array([[1.0, 0.5, 0.3], [1.0, 0.9, 0.8]]),
+    "unit_std/theory": np.array([[1.0, 0.6, 0.4], [0.9, 0.5, 0.3], [1.1, 0.7, 0.5]]),
 }
 SEEDS = [
     run("init=he data=digits seed=0", 0.02, 0.98, histograms=HISTOGRAMS),
@@ -101,7 +103,8 @@ def written(runs, folder, title="sweep 1"):
 def test_a_report_is_a_page_pictures_a_table_and_curves(tmp_path):
     found = written(SEEDS, tmp_path / "new" / "folder")
     assert [*found] == [
-        "report.html", "loss.png", "accuracy.png", "activations.png", "results.csv", "curves.npz"
+        "report.html", "loss.png", "depth_profile.png", "accuracy.png", "activations.png",
+        "results.csv", "curves.npz",
     ]  # fmt: skip
     assert all(file.stat().st_size for file in found.values())
 
@@ -350,6 +353,7 @@ def test_a_page_of_two_keys_has_its_sections_in_order():
         "Results, best first",
         "Runs that did not finish",
         "Training loss",
+        "Depth profile",
         "Test accuracy",
         "Test accuracy by lr and init",
         "Activations",

@@ -110,7 +110,7 @@ def test_a_run_leaves_what_the_design_says(lab, capsys):
     assert data.tags["theory.depth_scale"] == "inf"
 
     assert lab.artifacts(run) == {
-        "activations.png", "gradients.png", "weights.png", "loss.png",
+        "activations.png", "gradients.png", "weights.png", "signal.png", "loss.png",
         "histograms.npz", "config.yaml", "weights.npz",
     }  # fmt: skip
 
@@ -600,7 +600,7 @@ def test_training_without_tracking_imports_neither_mlflow_nor_optuna(tmp_path):
     assert done.stdout.endswith("set() 0\n"), done.stderr
     names = {file.name for file in (tmp_path / "run").iterdir()}
     assert names == {
-        "activations.png", "gradients.png", "weights.png", "loss.png",
+        "activations.png", "gradients.png", "weights.png", "signal.png", "loss.png",
         "histograms.npz", "weights.npz", "metrics.csv", "config.yaml",
     }  # fmt: skip
     assert f"files {tmp_path}/run" in done.stdout

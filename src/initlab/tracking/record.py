@@ -20,7 +20,7 @@ from initlab.nn.verdict import Context, Verdict, judge
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-LOSS, PATH = "loss", "path"  # pictures beside those of each `Quantity`
+LOSS, PATH, SIGNAL = "loss", "path", "signal"  # pictures beside those of each `Quantity`
 PROFILES = (Statistic.UNIT_STD, Statistic.UNIT_GRADIENT_STD)  # by layer, beside theory
 RECENT = 100  # steps over which the last training loss is averaged
 
@@ -111,8 +111,8 @@ class Record:
 
     @property
     def drawable(self) -> list[str]:
-        """The names of the pictures that it has: activations, gradients, weights, loss, path."""
-        found = [*self.snapshots[-1].histograms] if self.snapshots else []
+        """The names of its pictures: activations, gradients, weights, signal, loss, path."""
+        found = [*self.snapshots[-1].histograms, SIGNAL] if self.snapshots else []
         return found + [LOSS] * bool(self.evaluation) + [PATH] * bool(self.points)
 
     def picture(self, what: str) -> Image:
@@ -130,6 +130,9 @@ class Record:
         if what == PATH:
             return figures.image(figures.descent(self.points, self.name))
         start, now = self.snapshots[0], self.snapshots[-1]
+        if what == SIGNAL:
+            end = now if now is not start else None
+            return figures.depth_profile(start, end, self.prediction, self.name)
         return figures.distributions(
             Quantity(what), now, start if now is not start else None, self.name
         )

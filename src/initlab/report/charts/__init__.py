@@ -11,11 +11,13 @@ from functools import partial
 
 import matplotlib
 
+from initlab.nn.metrics import Metric
 from initlab.report.charts.accuracy import draw_accuracy, draw_gaps
 from initlab.report.charts.activations import draw_activations
+from initlab.report.charts.depth_profile import draw_depth_profile
 from initlab.report.charts.heat_map import draw_heat_map
 from initlab.report.charts.layout import RC, WIDTH, Chart, png
-from initlab.report.charts.lines import TITLES, draw_lines
+from initlab.report.charts.lines import draw_lines
 from initlab.report.charts.scatter import draw_scatter
 from initlab.report.charts.styles import Style, colors
 from initlab.report.charts.valley import draw_paths, draw_valley
@@ -24,7 +26,10 @@ from initlab.report.comparison import Comparison
 __all__ = ["WIDTH", "Chart", "Style", "colors", "drawn", "png"]
 
 CHARTS: tuple[Callable[[Comparison], Chart | None], ...] = (
-    *(partial(draw_lines, metric=metric) for metric in TITLES),
+    partial(draw_lines, metric=Metric.TRAIN_LOSS),
+    draw_depth_profile,
+    partial(draw_lines, metric=Metric.F),
+    partial(draw_lines, metric=Metric.TEST_ACCURACY),
     draw_paths,
     draw_valley,
     draw_accuracy,
