@@ -39,7 +39,7 @@ FEW_ROWS = 8  # whose cells are high
 CELL, HIGH_CELL, LOW_CELL = 0.7, 0.36, 0.3  # the width that names may take, and the heights
 EDGE = 0.1  # of a cell, beside its text
 NAME, WORD = 1.7, 1.4  # of a row and of a line in a cell, at most
-LINE_WIDTH = 2.0  # points
+LINE_WIDTH, HALO = 2.0, 2.5  # points
 BEYOND = 1000  # cells that a line leaves the picture by, at most
 
 
@@ -84,6 +84,8 @@ def draw_heat_map(comparison: Comparison) -> Chart | None:
             "va": "center_baseline",
             "in_layout": False,
         }  # within its cell
+        if predicted:  # a line may go through it
+            place["path_effects"] = [withStroke(linewidth=HALO, foreground=colormap(norm(value)))]
         text = "\n".join(lines)
         panel.text(column + 0.5, row + 0.5, text, size=size, color=ink, linespacing=1.0, **place)
         if grid[row][column] is comparison.ranked[0] and np.isfinite(value):
