@@ -361,6 +361,13 @@ def test_a_heat_map_without_predictions_or_depths_has_no_line():
     assert not drawn(*GRID)["heat_map"].figure.axes[0].lines
 
 
+@pytest.mark.parametrize("scale", [float("inf"), 41 / 6, 9 / 6])
+def test_a_line_that_lies_beyond_all_depths_is_not_told(scale):
+    chart = phase_diagram({"1.0": scale, "2.0": scale})
+    assert not chart.figure.axes[0].lines
+    assert "line" not in chart.caption + chart.alt
+
+
 def test_a_value_without_a_prediction_leaves_a_gap_in_the_line():
     (line,) = phase_diagram({"1.0": 2.5, "1.5": None, "2.0": 2.5}).figure.axes[0].lines
     assert np.isnan(line.get_ydata()).tolist() == [False, True, False]

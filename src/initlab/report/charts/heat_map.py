@@ -151,7 +151,8 @@ def labeled_map(
 def predicted_depths(comparison: Comparison, keys: Sequence[str]) -> dict[str, float]:
     """Return the depth that is predicted for each value of the key beside `DEPTH`.
 
-    Empty if `DEPTH` is neither of the two keys, or no number, and where no run has a prediction.
+    Empty if `DEPTH` is neither of the two keys, or no number, if no run has a prediction, and if
+    all predictions are beyond the depths that were run, on the same side.
     """
     if DEPTH not in keys or not numeric_values(comparison, DEPTH):
         return {}
@@ -160,7 +161,10 @@ def predicted_depths(comparison: Comparison, keys: Sequence[str]) -> dict[str, f
     for setting in comparison.settings:
         if (scale := depth_scale(setting)) is not None:
             found.setdefault(setting.values.get(key, ""), []).append(DEPTH_SCALES * scale)
-    return {value: float(np.mean(depths)) for value, depths in found.items()}
+    predicted = {value: float(np.mean(depths)) for value, depths in found.items()}
+    run = [float(value) for value in values_of(comparison, DEPTH)]
+    beyond = not predicted or min(predicted.values()) > run[-1] or max(predicted.values()) < run[0]
+    return {} if beyond else predicted
 
 
 def draw_depths(
