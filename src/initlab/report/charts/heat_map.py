@@ -186,7 +186,7 @@ def draw_depths(
     x, y = (middles, places) if down[0] == DEPTH else (places, middles)
     limits = panel.get_xlim(), panel.get_ylim()
     outline = withStroke(linewidth=LINE_WIDTH + 1.4, foreground=INK)
-    panel.plot(x, y, color="white", lw=LINE_WIDTH, path_effects=[outline], label="depth")
+    panel.plot(x, y, color="white", lw=LINE_WIDTH, path_effects=[outline])
     panel.set(xlim=limits[0], ylim=limits[1])
 
 
