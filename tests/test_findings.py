@@ -268,7 +268,8 @@ def test_profiles_are_counted_by_activation_and_poor_ones_are_named():
     found = only("depth_profile", [*good, *poor])
     assert found.holds
     assert found.measured == (
-        "95.0% of 40 numbers are within the predicted 95 % band: gelu 50%, relu 100%; below 90%: "
+        "95.0% of 40 numbers are within the predicted 95 % band, whose ends differ by a "
+        "factor of 1.2 (median): gelu 50%, relu 100%; below 90%: "
         "gelu with he 50%"
     )
     assert not only("depth_profile", [*good[:3], *poor]).holds
@@ -355,7 +356,7 @@ def test_gradients_are_as_predicted_if_each_is_within_a_factor_of_two():
 
 
 def draws(variance_of, cells=((50, 5), (50, 10), (100, 10), (100, 20))):
-    """Return runs of 100 seeds each, whose ln |x|² has a variance by width and depth."""
+    """Return runs of 100 seeds each, whose ln ‖x‖² has a variance by width and depth."""
     rng = np.random.default_rng(0)
     return [
         run(

@@ -28,8 +28,9 @@ MULTIPLES = np.arange(1, 15.01, 0.5)  # of ξ_c, tried as the depth to which net
 COVERED = 0.9  # the share of numbers inside bands that are made for 95 %
 WIDTH, RATE = "model.width", "optimizer.lr"
 PHASES = ("ordered", "critical", "chaotic")
+TINIEST = np.finfo(np.float64).tiny
 ERRORS = 3  # standard errors that chance may explain
-SLOPE = 5.0  # of the variance of ln |x|² over Σ 1/n, for ReLU and He
+SLOPE = 5.0  # of the variance of ln ‖x‖² over Σ 1/n, for ReLU and He
 
 
 def start_profile(run: Run, name: Statistic) -> tuple[Floats, Floats] | None:
@@ -83,11 +84,13 @@ def spread_is_predicted(runs: Comparison) -> Finding:
 def profile_is_predicted(name: Statistic, what: str, runs: Comparison) -> Finding:
     """Count the numbers of all layers and runs that are within their bands."""
     shares: dict[str, dict[str, list[float]]] = {}
+    widths: list[float] = []
     for setting in runs.settings:
         params = setting.runs[0].params
         for measured, band in profiles_of(setting, name):
             found = shares.setdefault(params["activation"], {}).setdefault(params["init"], [])
             found += inside(measured, band).tolist()
+            widths += (band[2] / np.maximum(band[1], TINIEST)).tolist()
     if not shares:
         raise MissingRunsError
     every = [each for inits in shares.values() for found in inits.values() for each in found]
@@ -104,8 +107,9 @@ def profile_is_predicted(name: Statistic, what: str, runs: Comparison) -> Findin
     return Finding(
         f"Mean-field theory predicts {what}",
         float(np.mean(every)) >= COVERED,
-        f"{np.mean(every):.1%} of {len(every):,} numbers are within the predicted 95 % band: "
-        f"{by_activation}" + (f"; below {COVERED:.0%}: {join_words(low)}" if low else ""),
+        f"{np.mean(every):.1%} of {len(every):,} numbers are within the predicted 95 % band, whose "
+        f"ends differ by a factor of {np.median(widths):.2g} (median): {by_activation}"
+        + (f"; below {COVERED:.0%}: {join_words(low)}" if low else ""),
     )
 
 
@@ -220,9 +224,9 @@ def geometric_mean(values: Sequence[float]) -> float:
 
 
 def fluctuations(runs: Comparison) -> list[tuple[int, float, float, int]]:
-    """Return for each width and depth: the width, Σ 1/n, the variance of ln |x|², and the runs.
+    """Return for each width and depth: the width, Σ 1/n, the variance of ln ‖x‖², and the runs.
 
-    |x|² is the square of the last hidden layer, over its units and the inputs.
+    ‖x‖² is the square of the last hidden layer, over its units and the inputs.
     """
     found = []
     for setting in runs.settings:
@@ -257,7 +261,7 @@ def variance_is_linear(runs: Comparison) -> Finding:
     error = float(np.sqrt(1 / np.sum(1 / errors**2)))
     near = int((np.abs(slopes - slope) < ERRORS * errors).sum())
     return Finding(
-        f"The variance of ln |x|² over draws grows as Σ 1/n does, {SLOPE:g} times as fast",
+        f"The variance of ln ‖x‖² over draws grows as Σ 1/n does, {SLOPE:g} times as fast",
         near == len(slopes) and abs(slope - SLOPE) < 0.2 * SLOPE,
         f"{slope:.2f} ± {error:.2f} times Σ 1/n; {near} of {len(slopes)} widths and depths are "
         f"within {ERRORS} standard errors of this line, from {variances.min():.2g} at "
@@ -283,7 +287,7 @@ def equal_sums_fluctuate_alike(runs: Comparison) -> Finding:
     return Finding(
         "Wide and deep networks fluctuate as much as narrow and shallow ones of the same Σ 1/n",
         max(gaps) < ERRORS,
-        "variance of ln |x|² at "
+        "variance of ln ‖x‖² at "
         + "; ".join(
             f"Σ 1/n = {total:g}: "
             + ", ".join(f"{variance:.2g} (width {width})" for width, variance, _ in found)
