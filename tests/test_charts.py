@@ -421,6 +421,72 @@ def test_of_many_settings_the_best_have_points_and_the_others_grey_lines():
     assert_readable(chart)
 
 
+def phase_diagram(scales, depths=(10, 20, 40)):
+    """Return the heat map of networks of some depths and, by value of init.scale, ξ_c."""
+    return drawn(
+        *(
+            run(f"init.scale={value} model.depth={depth}", accuracy=0.5, depth_scale=scale)
+            for value, scale in scales.items()
+            for depth in depths
+        )
+    )["heat_map"]
+
+
+def test_a_heat_map_by_depth_has_a_line_at_six_depth_scales():
+    chart = phase_diagram({"1.0": 10 / 6, "1.5": 15 / 6, "1.75": float("inf"), "2.0": 5.0})
+    (panel,) = chart.figure.axes
+    assert [label.get_text() for label in panel.get_yticklabels()] == ["10", "20", "40"]
+    (line,) = panel.lines
+    assert line.get_color() == "white"
+    assert line.get_xdata().tolist() == [0.5, 1.5, 2.5, 3.5]
+    *near, far, last = line.get_ydata()
+    assert near == pytest.approx([0.5, 1.0])  # at 10, and midway between 10 and 20
+    assert far > 100
+    assert last == pytest.approx(2.0)  # at 30, midway between 20 and 40
+    assert panel.get_ylim() == (3, 0)
+    assert "The white line is 6 ξ_c" in chart.caption
+    assert "6 ξ_c, the depth that theory expects networks to train to, is at 1.0: 10, " in chart.alt
+    assert "1.75: inf" in chart.alt
+    assert_readable(chart)
+
+
+def test_beyond_its_depths_the_line_leaves_a_heat_map():
+    chart = phase_diagram({"1.0": 0.0, "2.0": 100 / 6})
+    (line,) = chart.figure.axes[0].lines
+    assert line.get_ydata() == pytest.approx([-0.5, 5.5])
+
+
+def test_the_line_has_a_step_for_each_value_that_is_no_number():
+    runs = [
+        run(f"activation={name} model.depth={depth}", accuracy=0.5, depth_scale=scale)
+        for name, scale in {"relu": 5.0, "tanh": 2.5}.items()
+        for depth in (10, 20, 40)
+    ]
+    (line,) = drawn(*runs)["heat_map"].figure.axes[0].lines
+    x, y = line.get_xdata(), line.get_ydata()
+    np.testing.assert_array_equal(x, [0, 1, np.nan, 1, 2, np.nan])
+    np.testing.assert_allclose(y[[0, 1, 3, 4]], [2, 2, 1, 1])
+
+
+def test_a_heat_map_without_predictions_or_depths_has_no_line():
+    plain = phase_diagram({"1.0": None, "2.0": None})
+    assert not plain.figure.axes[0].lines
+    assert "line" not in plain.caption
+    assert not drawn(*GRID)["heat_map"].figure.axes[0].lines
+
+
+@pytest.mark.parametrize("scale", [float("inf"), 41 / 6, 9 / 6])
+def test_a_line_that_lies_beyond_all_depths_is_not_told(scale):
+    chart = phase_diagram({"1.0": scale, "2.0": scale})
+    assert not chart.figure.axes[0].lines
+    assert "line" not in chart.caption + chart.alt
+
+
+def test_a_value_without_a_prediction_leaves_a_gap_in_the_line():
+    (line,) = phase_diagram({"1.0": 2.5, "1.5": None, "2.0": 2.5}).figure.axes[0].lines
+    assert np.isnan(line.get_ydata()).tolist() == [False, True, False]
+
+
 def histograms(layers=2, snapshots=2, seed=0, low=-1.0):
     counts = np.random.default_rng(seed).integers(1, 90, (snapshots, layers, 22))
     return {

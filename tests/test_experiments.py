@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 import compare
@@ -33,9 +34,13 @@ PLAIN = "tracking.pictures=false"
 FEW = {
     "activation_histograms": ("seed=0",),
     "batch_norm": (*SHORT, "init.std=1,0.01"),
+    "depth_profile": ("seed=0", "activation=tanh,relu", "model.depth=5"),
+    "edge_of_chaos": (*SHORT, "optimizer.lr=0.03", "model.width=30"),
     "hyperparameter_search": (*SHORT, "hydra.sweeper.trials=25", "model.hidden=[20]"),
     "optimizer_paths": (),
+    "phase_diagram": (*SHORT, "model.depth=2,10", "init.scale=1,1.75,4", "model.width=30"),
     "uniform_vs_normal": (*SHORT, "activation=relu"),
+    "width_fluctuations": ("seed=0,1", "model.width=10,20", "model.depth=2,4"),
 }
 WHOLE = ("activation_histograms", "optimizer_paths")
 needs_mnist = pytest.mark.skipif(
@@ -89,6 +94,20 @@ def test_batch_norm_is_tried_at_sixteen_scales():
     swept = composed("experiment=batch_norm").hydra.sweeper.params["init.std"]
     stds = [float(text) for text in swept.split(",")]
     np.testing.assert_allclose(stds, np.logspace(0, -4, 16), rtol=5e-4)
+
+
+def test_the_phase_diagram_has_the_depths_and_variances_of_its_source():
+    params = composed("experiment=phase_diagram").hydra.sweeper.params
+    depths, variances = (parsed(params[key]) for key in ("model.depth", "init.scale"))
+    assert (depths[0], depths[-1], len(depths)) == (10, 100, 10)
+    assert (variances[0], variances[-1], len(variances)) == (1, 4, 13)
+    config = build_of("phase_diagram")
+    assert config.model.bias_std**2 == pytest.approx(0.05, rel=1e-12)
+    assert config.init.exact_std(150, 150) ** 2 == pytest.approx(1 / 150)
+
+
+def parsed(choices):
+    return [*OverridesParser.create().parse_override(f"key={choices}").sweep_iterator()]
 
 
 def build_of(name, *overrides):
@@ -227,7 +246,7 @@ def test_zeros_learn_nothing_from_other_batches_on_digits(lab, capsys):
 
 def test_activations_show_what_the_book_says_of_them(lab, capsys):
     found = findings(run_short("activation_histograms", lab, capsys))
-    assert [finding.holds for finding in found] == [True, True, True, True, False]
+    assert [finding.holds for finding in found] == [True, True, True, True, False, True]
 
 
 def full(lab, name, *overrides):
@@ -336,6 +355,10 @@ def test_scales_do_as_in_the_reference(lab):
         ("uniform_vs_normal", [True]),
         ("batch_norm", [True, True]),
         ("hyperparameter_search", [True, False]),
+        ("phase_diagram", [True]),
+        ("depth_profile", [True, True]),
+        ("edge_of_chaos", [True, True]),
+        ("width_fluctuations", [True, True]),
     ],
 )
 def test_what_was_found_is_found_again(name, holds, lab):
@@ -381,7 +404,7 @@ def test_activations_have_the_spreads_of_the_reference(lab):
             error = np.std(values, ddof=1) / np.sqrt(20)  # of the reference as well, over 20 seeds
             rounding = 0.5 * 10.0 ** -(4 if std < 0.02 else 3)
             assert np.mean(values) == pytest.approx(std, abs=3 * np.hypot(error, error) + rounding)
-    assert held(found) == [True, True, True, True, False]
+    assert held(found) == [True, True, True, True, False, True]
 
 
 @pytest.mark.slow

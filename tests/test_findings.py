@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from initlab.config import options
-from initlab.report import claims
+from initlab.report import claims, claims_theory
 from initlab.report.claims import CLAIMS, findings
 from initlab.report.comparison import Comparison
 from initlab.report.findings import (
@@ -48,8 +48,9 @@ def test_no_claim_is_forgotten_in_the_table():
     used = {getattr(claim, "func", claim).__name__ for about in CLAIMS.values() for claim in about}
     written = {
         name
-        for name, made in inspect.getmembers(claims, inspect.isfunction)
-        if made.__module__ == claims.__name__
+        for module in (claims, claims_theory)
+        for name, made in inspect.getmembers(module, inspect.isfunction)
+        if made.__module__ == module.__name__
         and inspect.signature(made, eval_str=True).return_annotation is Finding
     }
     assert used == written
@@ -237,3 +238,152 @@ def test_a_range_hides_what_lies_beyond_it():
     counts = np.array([[[1, 1, 1, 1, 1, 2, 2, 1, 1, 1]]])  # below, eight bins, above
     held = {"activations/edges": edges, "activations/counts": counts}
     assert claims.share_outside(Run("", "", "finished", histograms=held)) == pytest.approx(8 / 12)
+
+
+def profiles(settings, factors, name="unit_std", count=1):
+    """Return runs that measure some factors of what is predicted, with bands of 10 %."""
+    predicted = np.array([0.5, 0.25, 0.125, 0.0625])
+    arrays = {
+        "steps": np.array([0, 9]),
+        f"{name}/measured": np.array([predicted * factors, predicted * 0]),
+        f"{name}/theory": np.outer([1, 0.9, 1.1], predicted),
+    }
+    return [run(f"{settings} seed={seed}", histograms=arrays) for seed in range(count)]
+
+
+def test_spreads_are_predicted_if_the_means_over_seeds_are_within_their_bands():
+    runs = profiles("init=he", [1, 1.05, 1.2, 1]) + profiles("init=he", [1, 0.95, 0.9, 1])
+    found = only("activation_histograms", runs)
+    assert found.holds
+    assert "4 of 4 stds" in found.measured
+    assert "of the single runs 87.5%" in found.measured
+    found = only("activation_histograms", profiles("init=he", [1, 1, 1.2, 1]))
+    assert not found.holds
+    assert found.measured.endswith("outside: init=he layer 3: 0.15 for 0.125")
+
+
+def test_profiles_are_counted_by_activation_and_poor_ones_are_named():
+    good = [*profiles("init=he activation=relu", np.ones(4), count=9)]
+    poor = profiles("init=he activation=gelu", [1, 1, 2, 2])
+    found = only("depth_profile", [*good, *poor])
+    assert found.holds
+    assert found.measured == (
+        "95.0% of 40 numbers are within the predicted 95 % band, whose ends differ by a "
+        "factor of 1.2 (median): gelu 50%, relu 100%; below 90%: "
+        "gelu with he 50%"
+    )
+    assert not only("depth_profile", [*good[:3], *poor]).holds
+
+
+def test_the_gradients_of_a_profile_are_a_claim_of_their_own():
+    runs = profiles("init=he activation=relu", np.ones(4), "unit_gradient_std")
+    (found,) = findings(Comparison(runs, "depth_profile"))
+    assert "gradients" in found.claim
+
+
+SCALES = {1.0: 3.6, 1.5: 15.8, 1.75: np.inf, 2.5: 11.8, 4.0: 7.0}
+
+
+def grid(learns):
+    return [
+        run(
+            f"init.scale={variance} model.depth={depth}",
+            metrics={"test/accuracy": 0.9 if learns(variance, depth) else 0.1},
+            depth_scale=scale,
+        )
+        for variance, scale in SCALES.items()
+        for depth in range(10, 101, 10)
+    ]
+
+
+def test_networks_follow_the_depth_scale_if_they_learn_up_to_a_multiple_of_it():
+    found = only("phase_diagram", grid(lambda variance, depth: depth < 6 * SCALES[variance]))
+    assert found.holds
+    assert (
+        "in 100% of 50 cells (ordered side 100%, where one answer for all gives" in found.measured
+    )
+    assert "best k from 1 to 15: 6, with 100%" in found.measured
+
+
+@pytest.mark.parametrize(
+    "learns",
+    [
+        lambda variance, depth: depth < 2 * SCALES[variance],
+        lambda variance, depth: variance > 1.75 or depth < 6 * SCALES[variance],
+        lambda variance, depth: depth < 50,
+    ],
+)
+def test_networks_do_not_follow_it_if_one_side_does_not(learns):
+    assert not only("phase_diagram", grid(learns)).holds
+
+
+def test_a_cell_that_diverged_has_learned_nothing():
+    runs = grid(lambda variance, depth: depth < 6 * SCALES[variance])
+    runs[-1] = run("init.scale=4.0 model.depth=100", outcome="diverged", depth_scale=SCALES[4.0])
+    assert "in 100% of 50 cells" in only("phase_diagram", runs).measured
+
+
+def phases(*accuracies, ratios=(0.1, 1, 10)):
+    scales = zip((0.5, 1.761, 4), (2, 500, 7), accuracies, ratios)
+    return [
+        run(
+            f"init.scale={variance} optimizer.lr={lr}",
+            metrics={"test/accuracy": reached / (10 * lr)},
+            depth_scale=scale,
+            histograms={
+                "steps": np.array([0]),
+                "unit_gradient_std/measured": np.array([[ratio, 2.0, 1.0]]),
+                "unit_gradient_std/theory": np.outer([1, 0.9, 1.1], [middle, 2.0, 1.0]),
+            },
+        )
+        for (variance, scale, reached, ratio), middle in zip(scales, (0.1, 1, 10))
+        for lr in (0.1, 0.2)
+    ]
+
+
+def test_the_edge_is_best_if_its_best_learning_rate_is():
+    found = only("edge_of_chaos", phases(0.8, 0.9, 0.1))
+    assert found.holds
+    assert "ordered 80.0% at 0.1, critical 90.0% at 0.1, chaotic 10.0% at 0.1" in found.measured
+    assert not only("edge_of_chaos", phases(0.8, 0.9, 0.95)).holds
+
+
+def test_gradients_are_as_predicted_if_each_is_within_a_factor_of_two():
+    found = only("edge_of_chaos", phases(0.8, 0.9, 0.1, ratios=(0.06, 1.2, 15)), 1)
+    assert found.holds
+    assert "ordered 0.06 (predicted 0.1), critical 1.2 (predicted 1), chaotic 15" in found.measured
+    assert not only("edge_of_chaos", phases(0.8, 0.9, 0.1, ratios=(0.1, 1, 30)), 1).holds
+
+
+def draws(variance_of, cells=((50, 5), (50, 10), (100, 10), (100, 20))):
+    """Return runs of 100 seeds each, whose ln ‖x‖² has a variance by width and depth."""
+    rng = np.random.default_rng(0)
+    return [
+        run(
+            f"model.width={width} model.depth={depth} seed={seed}",
+            metrics={
+                f"unit_mean/layer_{depth}": 0.6 * root,
+                f"unit_std/layer_{depth}": 0.8 * root,
+            },
+        )
+        for width, depth in cells
+        for seed, root in enumerate(
+            np.exp(rng.normal(0, variance_of(width, depth) ** 0.5 / 2, 100))
+        )
+    ]
+
+
+def test_fluctuations_are_a_line_of_the_sum_and_equal_where_it_is():
+    line, equal = findings(
+        Comparison(draws(lambda width, depth: 5 * depth / width), "width_fluctuations")
+    )
+    assert line.holds
+    assert equal.holds
+    assert "4 of 4 widths and depths" in line.measured
+    assert "Σ 1/n = 0.1: " in equal.measured
+
+
+def test_fluctuations_by_depth_alone_are_neither():
+    runs = draws(lambda width, depth: depth / 12)
+    found = findings(Comparison(runs, "width_fluctuations"))
+    assert [each.holds for each in found] == [False, False]

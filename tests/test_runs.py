@@ -121,6 +121,15 @@ def test_status_and_tags_say_what_became_of_a_run(shelf, status, tags, metrics, 
     assert (run.seconds is None) == (outcome == "running")
 
 
+@pytest.mark.parametrize(
+    ("tag", "scale"),
+    [("15.12", 15.12), ("inf", float("inf")), ("nan", None), ("deep", None), ("-1", None)],
+)
+def test_the_depth_scale_of_a_run_is_that_of_its_tag(shelf, tag, scale):
+    ids = [shelf.put(tags=trial(**{"theory.depth_scale": tag})), shelf.put(tags=trial())]
+    assert [run.depth_scale for run in read(shelf.client, ids)] == [scale, None]
+
+
 HARD = {
     "train/loss": [(2, 0.5), (0, 2.5), (1, float("nan")), (3, float("inf")), (2, 0.25)],
     "f": [(0, float("nan"))],

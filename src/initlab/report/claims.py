@@ -13,6 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from initlab.nn.metrics import Metric, Quantity, Statistic
+from initlab.report.claims_theory import (
+    critical_trains_best,
+    equal_sums_fluctuate_alike,
+    gradients_as_predicted,
+    profile_is_predicted,
+    spread_is_predicted,
+    trains_to_six_scales,
+    variance_is_linear,
+)
 from initlab.report.comparison import Comparison, Setting, Spread
 from initlab.report.findings import (
     Claim,
@@ -438,6 +447,7 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
         xavier_spreads,
         he_fits_relu,
         range_hides,
+        spread_is_predicted,
     ),
     "mnist_inits": (small_learns_nothing,),
     "batch_norm": (norm_is_faster, norm_is_robust),
@@ -450,6 +460,15 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
         partial(narrows_gap, "model.dropout", "dropout"),
     ),
     "hyperparameter_search": (rates_matter, decay_matters),
+    "depth_profile": (
+        partial(profile_is_predicted, Statistic.UNIT_STD, "the signal in each of 30 layers"),
+        partial(
+            profile_is_predicted, Statistic.UNIT_GRADIENT_STD, "the gradients in each of 30 layers"
+        ),
+    ),
+    "edge_of_chaos": (critical_trains_best, gradients_as_predicted),
+    "phase_diagram": (trains_to_six_scales,),
+    "width_fluctuations": (variance_is_linear, equal_sums_fluctuate_alike),
 }
 
 

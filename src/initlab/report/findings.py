@@ -11,6 +11,9 @@ from initlab.nn.metrics import Metric
 from initlab.report.comparison import SEED, Comparison, Setting
 from initlab.tracking.runs import Curve, Run
 
+DEPTH = "model.depth"  # the key of the number of hidden layers
+DEPTH_SCALES = 6  # so many ξ_c deep, networks are said to train (Schoenholz et al. 2017)
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -59,6 +62,12 @@ def by_value(settings: Iterable[Setting], key: str) -> dict[float, Setting]:
     if len(numbers) < 2 or len(numbers) != len(found):
         raise MissingRunsError(key)
     return numbers
+
+
+def depth_scale(setting: Setting) -> float | None:
+    """Return the depth scale ξ_c that is predicted for a setting, None where there is none."""
+    found = [run.depth_scale for run in setting.runs if run.depth_scale is not None]
+    return float(np.mean(found)) if found else None
 
 
 def mean_over_runs(setting: Setting, measure: Callable[[Run], float | None]) -> float:

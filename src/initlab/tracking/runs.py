@@ -64,6 +64,7 @@ class Run:
     curves      by metric, those of CURVES: f, x and y of a descent, the others of a network
     histograms  the arrays of histograms.npz, empty where it left none
     ended_step  the step at which it diverged or was pruned, None for any other
+    depth_scale ξ_c in layers, as predicted; infinite at the edge of chaos, None where unknown
     """
 
     run_id: str
@@ -77,6 +78,7 @@ class Run:
     curves: dict[str, Curve] = field(default_factory=dict)
     histograms: dict[str, NDArray[np.generic]] = field(default_factory=dict)
     ended_step: int | None = None
+    depth_scale: float | None = None
 
     @property
     def loss(self) -> float | None:
@@ -170,7 +172,17 @@ def make_run(
         curves,
         histograms,
         ended_step,
+        depth_scale_of(tags),
     )
+
+
+def depth_scale_of(tags: Mapping[str, str]) -> float | None:
+    """Return the depth scale in a run's tags, None if it is missing, unknown or edited."""
+    try:
+        found = float(tags.get(Tag.DEPTH_SCALE, "nan"))
+    except ValueError:
+        return None
+    return found if found >= 0 else None  # nan is not
 
 
 def seconds_of(run: TrackedRun) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -12,23 +13,34 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 
 from initlab import figures
 from initlab.figures import INK
-from initlab.report.charts.keys import most_values_first, search_keys, values_of, varied_keys
+from initlab.report.charts.keys import (
+    most_values_first,
+    numeric_values,
+    search_keys,
+    values_of,
+    varied_keys,
+)
 from initlab.report.charts.layout import LINE, MARGIN, WIDTH, Chart, line_count, titled_figure
 from initlab.report.charts.scales import HUGE, Floats
 from initlab.report.charts.styles import DIM
-from initlab.report.charts.words import SIZE, SMALL, text_width, wrap
+from initlab.report.charts.words import SIZE, SMALL, compact, sentences, text_width, wrap
 from initlab.report.comparison import Comparison, Setting
+from initlab.report.findings import DEPTH, DEPTH_SCALES, depth_scale
 from initlab.tracking.names import Outcome
 
 EMPTY = "#ececec"  # a cell without a number
 LUMINANCE = (0.2126, 0.7152, 0.0722, 0.0)
 MOST_ROWS, MOST_COLUMNS = 60, 20
 FEW_ROWS = 8  # whose cells are high
-CELL, HIGH_CELL, LOW_CELL = 0.7, 0.36, 0.3  # the least width, and the heights
+CELL, HIGH_CELL, LOW_CELL = 0.7, 0.36, 0.3  # the width that names may take, and the heights
+EDGE = 0.1  # of a cell, beside its text
 NAME, WORD = 1.7, 1.4  # of a row and of a line in a cell, at most
+LINE_WIDTH, HALO = 2.0, 2.5  # points
+BEYOND = 1000  # cells that a line leaves the picture by, at most
 
 
 def draw_heat_map(comparison: Comparison) -> Chart | None:
@@ -42,6 +54,9 @@ def draw_heat_map(comparison: Comparison) -> Chart | None:
     if len(keys) != 2 or search_keys(comparison):
         return None
     down, across = most_values_first(comparison, keys)
+    predicted = predicted_depths(comparison, keys)
+    if predicted and down != DEPTH and len(values_of(comparison, down)) <= MOST_COLUMNS:
+        down, across = across, down  # a phase diagram is usually drawn with its depth upright
     rows, columns = values_of(comparison, down), values_of(comparison, across)
     if len(rows) > MOST_ROWS or len(columns) > MOST_COLUMNS:
         return None
@@ -69,12 +84,24 @@ def draw_heat_map(comparison: Comparison) -> Chart | None:
             "va": "center_baseline",
             "in_layout": False,
         }  # within its cell
+        if predicted:  # a line may go through it
+            place["path_effects"] = [withStroke(linewidth=HALO, foreground=colormap(norm(value)))]
         text = "\n".join(lines)
         panel.text(column + 0.5, row + 0.5, text, size=size, color=ink, linespacing=1.0, **place)
         if grid[row][column] is comparison.ranked[0] and np.isfinite(value):
             frame = Rectangle((column + 0.02, row + 0.07), 0.96, 0.86)
             frame.set(fill=False, edgecolor=ink, linewidth=1.2)
             panel.add_patch(frame)
+    captions = []
+    if np.isfinite(values).any():
+        captions.append("The lighter, the better; a frame marks the best.")
+    alts = []
+    if predicted:
+        draw_depths(panel, (down, rows), (across, columns), predicted)
+        what = f"{DEPTH_SCALES} ξ_c, the depth that theory expects networks to train to"
+        reach = (f"{value or 'none'}: {compact(depth)}" for value, depth in predicted.items())
+        captions.append(f"The white line is {what}.")
+        alts.append(f"A white line, {what}, is at {', '.join(reach)}.")
     title = f"{subject} by {down} and {across}"
     cells = "; ".join(
         f"{row or 'none'}, {column or 'none'}: {' '.join(lines)}"
@@ -84,8 +111,8 @@ def draw_heat_map(comparison: Comparison) -> Chart | None:
     return Chart(
         "heat_map",
         title,
-        "The lighter, the better; a frame marks the best." if np.isfinite(values).any() else "",
-        f"{title}. {cells}.",
+        sentences(*captions),
+        sentences(f"{title}. {cells}.", *alts),
         figure,
     )
 
@@ -100,7 +127,8 @@ def labeled_map(
     names = [wrap(value or "none", NAME, lines=1) for value in (down[0], *down[1])]
     left = max(map(text_width, names)) + 0.2
     widest = max(text_width(line, SMALL) for row in cells for cell in row for line in cell) + 0.08
-    width = max(CELL, widest, (WIDTH - left - MARGIN) / len(cells[0]))
+    longest = max(text_width(value or "none") for value in across[1]) + EDGE
+    width = max(min(CELL, longest), widest, (WIDTH - left - MARGIN) / len(cells[0]))
     heads = [wrap(value or "none", width - 0.06) for value in across[1]]
     height = (LOW_CELL if len(cells) > FEW_ROWS else HIGH_CELL) * len(cells)
     above = LINE * (1 + max(map(line_count, heads))) + 0.2
@@ -118,6 +146,67 @@ def labeled_map(
         names[0], (0, 1), (-3.5, 4), "axes fraction", "offset points", ha="right", color=DIM
     )
     return figure, panel
+
+
+def predicted_depths(comparison: Comparison, keys: Sequence[str]) -> dict[str, float]:
+    """Return the depth that is predicted for each value of the key beside `DEPTH`.
+
+    Empty if `DEPTH` is neither of the two keys, or no number, if no run has a prediction, and if
+    all predictions are beyond the depths that were run, on the same side.
+    """
+    if DEPTH not in keys or not numeric_values(comparison, DEPTH):
+        return {}
+    (key,) = (key for key in keys if key != DEPTH)
+    found: dict[str, list[float]] = {}
+    for setting in comparison.settings:
+        if (scale := depth_scale(setting)) is not None:
+            found.setdefault(setting.values.get(key, ""), []).append(DEPTH_SCALES * scale)
+    predicted = {value: float(np.mean(depths)) for value, depths in found.items()}
+    run = [float(value) for value in values_of(comparison, DEPTH)]
+    beyond = not predicted or min(predicted.values()) > run[-1] or max(predicted.values()) < run[0]
+    return {} if beyond else predicted
+
+
+def draw_depths(
+    panel: Axes,
+    down: tuple[str, list[str]],
+    across: tuple[str, list[str]],
+    predicted: dict[str, float],
+) -> None:
+    """Draw a line through the predicted depths: between numbers straight, else a step a value."""
+    (_, depths), (_, values) = (down, across) if down[0] == DEPTH else (across, down)
+    places = depth_places(
+        np.array([float(depth) for depth in depths]),
+        np.array([predicted.get(value, np.nan) for value in values]),
+    )
+    middles = np.arange(len(values)) + 0.5
+    if not all(map(is_number, values)):
+        ends = np.stack([middles - 0.5, middles + 0.5, np.full(len(values), np.nan)], axis=-1)
+        middles, places = ends.ravel(), np.repeat(places, 3)
+    x, y = (middles, places) if down[0] == DEPTH else (places, middles)
+    limits = panel.get_xlim(), panel.get_ylim()
+    outline = withStroke(linewidth=LINE_WIDTH + 1.4, foreground=INK)
+    panel.plot(x, y, color="white", lw=LINE_WIDTH, path_effects=[outline])
+    panel.set(xlim=limits[0], ylim=limits[1])
+
+
+def depth_places(depths: Floats, predicted: Floats) -> Floats:
+    """Return where depths lie between the cells of some depths (ascending), in cells.
+
+    Beyond the outer cells, the places go on as between the last two.
+    """
+    cells = np.arange(len(depths)) + 0.5
+    before = np.minimum((predicted - depths[0]) / (depths[1] - depths[0]), 0.0)
+    after = np.clip((predicted - depths[-1]) / (depths[-1] - depths[-2]), 0.0, BEYOND)
+    return np.asarray(np.interp(predicted, depths, cells) + before + after, np.float64)
+
+
+def is_number(value: str) -> bool:
+    """Return whether a value is a number."""
+    try:
+        return math.isfinite(float(value))
+    except ValueError:
+        return False
 
 
 def ranking_metric(comparison: Comparison) -> tuple[str, bool]:
