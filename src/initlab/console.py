@@ -263,7 +263,7 @@ def layer_table(snapshot: Snapshot, prediction: Prediction | None = None) -> Tab
         "saturated": (Statistic.UNIT_SATURATED, "{:.0%}"),
         "dead": (Statistic.UNIT_DEAD, "{:.0%}"),
         "gradient std": (Statistic.UNIT_GRADIENT_STD, "{:.2g}"),
-        "update/weight": (Statistic.UPDATE_RATIO, "{:.2g}"),
+        "update": (Statistic.UPDATE_RATIO, "{:.2g}"),
     }
     numbers = snapshot.statistics | (prediction.statistics if prediction else {})
     present = {

@@ -7,6 +7,8 @@ import shlex
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from omegaconf import OmegaConf
+
 from initlab.config import (
     Config,
     ConfigError,
@@ -65,7 +67,10 @@ class Outlook:
     @classmethod
     def of(cls, composed: Any, hydra: Any) -> Outlook:
         """Predict a composed config, given Hydra's node of it; raises a `UserError`."""
-        config, choices = build(composed), chosen_options(hydra)
+        choices = chosen_options(hydra)
+        if not labelled(composed):
+            composed.train.steps, composed.train.snapshots = 0, None  # or they would be refused
+        config = build(composed)
         model = config.model
         if not isinstance(model, NetworkModel):
             networks = [
@@ -169,6 +174,11 @@ class Outlook:
                 for index, (std, correlation, gradient) in enumerate(rows, 1)
             ],
         }
+
+
+def labelled(composed: Any) -> bool:
+    """Return whether the data have labels, or it cannot be told yet."""
+    return bool(getattr(OmegaConf.get_type(composed, "data"), "labelled", True))
 
 
 def number(value: float) -> float | None:
