@@ -6,6 +6,7 @@ A run is timed from its config to its last file, without start-up. `fit` is the 
 and without evaluations and snapshots (even those of the first and last step); their cost is the
 difference of the two, round by round. The cost of recording is the difference between a run with a
 store, a new SQLite database, and one without; these are ten times as long and run half as often.
+"without theory" predicts nothing and draws no signal.png.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from time import perf_counter
+from unittest import mock
 
 from rounds import Race, interleaved, publish  # before NumPy, for the sake of its kernels
 
@@ -30,12 +32,15 @@ from threadpoolctl import threadpool_limits
 
 from initlab import figures  # noqa: F401  (imported before the clock starts)
 from initlab.config import PROJECT, register
+from initlab.nn.advice import Advisor
 from initlab.nn.preparation import prepare
 from initlab.nn.training import Training
 from initlab.run import RunSpec, train
 from initlab.tracking import tracker  # noqa: F401  (imported before the clock starts)
+from initlab.tracking.record import SIGNAL, Record
 
 SHORT = ["data=mnist", "train.steps=1000"]
+DEEP = ["data=mnist", "train.steps=1000", "model=mlp_stack", "model.depth=30", "activation=tanh"]
 LONG = ["data=mnist", "train.steps=10000"]
 
 
@@ -97,6 +102,36 @@ def evaluation_races(settings: list[str], rounds: int) -> Iterator[Race]:
     )
 
 
+@contextlib.contextmanager
+def without_theory() -> Iterator[None]:
+    """Let runs predict nothing and draw no picture of it."""
+    drawable = Record.drawable.fget
+    assert drawable
+
+    def others(record: Record) -> list[str]:
+        return [name for name in drawable(record) if name != SIGNAL]
+
+    with (
+        mock.patch.object(Advisor, "prediction", None),
+        mock.patch.object(Record, "drawable", property(others)),
+    ):
+        yield
+
+
+def theory_races(settings: list[str], rounds: int) -> Iterator[Race]:
+    """Yield a run with and without the predictions of theory."""
+
+    def unpredicted() -> float:
+        with without_theory():
+            return run(spec)
+
+    with spec_of(settings) as spec:
+        contenders = {"initlab": lambda: run(spec), "without theory": unpredicted}
+        interleaved(contenders, 1)  # opens the database and the fonts
+        times = interleaved(contenders, rounds)
+    yield Race(f"a run: {' '.join(settings)}", times, aims={"without theory": 1 / 1.03})
+
+
 def recording_races(settings: list[str], rounds: int) -> Iterator[Race]:
     """Yield a run with a store and without one."""
     with spec_of(settings) as spec:
@@ -132,7 +167,12 @@ def main() -> None:
     rounds = arguments.rounds
     register()
     with initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
-        races = chain(evaluation_races(SHORT, rounds), recording_races(LONG, max(rounds // 2, 1)))
+        races = chain(
+            evaluation_races(SHORT, rounds),
+            theory_races(SHORT, rounds),
+            theory_races(DEEP, rounds),
+            recording_races(LONG, max(rounds // 2, 1)),
+        )
         publish("overhead", races, **vars(arguments))
 
 

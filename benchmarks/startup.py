@@ -6,7 +6,8 @@ Every contender is a separate process, timed from start to end. "imports and sto
 `import hydra, mlflow`, opens the SQLite database of the runs and looks up the experiment, which
 every tracked run has to do. "imports" does not open the database. The others are the whole command,
 with its pictures and files: "no pictures" has tracking.pictures=false, "no store" has
-tracking.enabled=false, and "new database" also creates the database.
+tracking.enabled=false, and "new database" also creates the database. The last race is that of
+predict.py, which imports less.
 """
 
 from __future__ import annotations
@@ -14,13 +15,16 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable, Iterator
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 
 from rounds import Race, interleaved, process, publish
 
 PROJECT = Path(__file__).resolve().parents[1]
 TRAIN = str(PROJECT / "src" / "train.py")
+PREDICT = str(PROJECT / "src" / "predict.py")
+PREDICTED = ["activation=tanh", "init=xavier", "model=mlp_deep"]
+GRID = ["init.gain=range(0.5,2.5,0.2)", "model.bias_std=range(0,1,0.1)"]
 IMPORTS = "import hydra, mlflow"
 # `MlflowClient` alone opens nothing: the first query opens the database.
 OPENING = """
@@ -58,13 +62,26 @@ def races(rounds: int, settings: list[str]) -> Iterator[Race]:
     yield Race(f"python src/train.py {' '.join(settings)}", times, aims=AIMS)
 
 
+def prediction_races(rounds: int) -> Iterator[Race]:
+    """Yield a prediction, and one of a grid of 100 settings, beside the imports alone."""
+    found = {
+        "initlab": lambda: process(PREDICT, *PREDICTED),
+        "imports": lambda: process("-c", "import hydra, numpy, rich.console, rich.table"),
+        "100 settings": lambda: process(PREDICT, "-m", *PREDICTED, *GRID),
+    }
+    interleaved(found, 1)
+    times = interleaved(found, rounds)
+    yield Race(f"python src/predict.py {' '.join(PREDICTED)}", times)
+
+
 def main() -> None:
     """Run all."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("settings", nargs="*", default=["train.steps=1"], metavar="setting=value")
     arguments = parser.parse_args()
-    publish("startup", races(arguments.rounds, arguments.settings), **vars(arguments))
+    found = chain(races(arguments.rounds, arguments.settings), prediction_races(arguments.rounds))
+    publish("startup", found, **vars(arguments))
 
 
 if __name__ == "__main__":
