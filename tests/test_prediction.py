@@ -59,6 +59,7 @@ def shares_within(data, examples, model, activation, init):
         ("tanh", VarianceScaling(1.0)),
         ("tanh", VarianceScaling(gain="auto")),
         ("gelu", VarianceScaling(2.0)),
+        ("gelu", VarianceScaling(gain="auto")),  # where examples of different sizes part
         ("sigmoid", VarianceScaling(1.0)),
         ("sigmoid", VarianceScaling(40.0)),
         ("selu", VarianceScaling(1.0)),
