@@ -137,7 +137,7 @@ def test_a_huge_learning_rate_kills_relus_or_diverges(digits, seed):
 def test_the_fitting_init_is_healthy_before_and_after(digits, init, activation, hidden, seed):
     start, end = run(digits, init, activation, hidden, seed, steps=400)
     assert (start.word, end.word) == ("healthy", "healthy")
-    assert "after a start as predicted (χ₁ = 1 a layer)" in end.sentence
+    assert "after a start as predicted (χ₁ = 1 a layer), which training has changed" in end.sentence
 
 
 def test_he_is_still_healthy_after_three_thousand_steps_of_adam(digits):

@@ -105,11 +105,13 @@ def judge(
             f"the loss at step {diverged_step} is not a finite number; {advice}",
         )
     assert start, "a run that did not diverge has a snapshot"
-    fits = compared(snapshots[0], start.word, context)
     if len(snapshots) == 1:
         return start
+    fits = "" if trained else compared(snapshots[0], start.word, context)
     healthy = start.word == Diagnosis.HEALTHY
     said = f", after a start {fits}" if healthy and fits else ""
+    if said and parts(snapshots[-1], context):
+        said += ", which training has changed"
     end = examine(snapshots[-1], context, trained or healthy, said)
     if healthy:
         return end
@@ -174,17 +176,24 @@ def compared(snapshot: Snapshot, word: Diagnosis, context: Context) -> str:
     if depth < ENDLESS:
         layers = max(1, round(depth))
         numbers += f", trainable to about {layers} layer{'s' * (layers != 1)}"
+    parted = parts(snapshot, context)
     if word in (foreseen or {Diagnosis.HEALTHY}):
-        return f"as predicted ({numbers})"
-    within = [
-        value in band
-        for statistic, bands in prediction.bands.items()
-        for value, band in zip(snapshot.statistics.get(statistic, []), bands)
-    ]
-    if within.count(False) <= OUTSIDE * len(within):
+        return f"as predicted ({numbers}){', but outside its band: the net is narrow' * parted}"
+    if not parted:
         return f"about as predicted ({numbers})"
     words = " and ".join(sorted(foreseen)) or Diagnosis.HEALTHY
     return f"where theory, for wide nets, expects it {words} ({numbers})"
+
+
+def parts(snapshot: Snapshot, context: Context) -> bool:
+    """Return whether measurement and theory part by more than the band, in many layers."""
+    prediction = context.prediction
+    within = [
+        value in band
+        for statistic, bands in (prediction.bands if prediction else {}).items()
+        for value, band in zip(snapshot.statistics.get(statistic, []), bands)
+    ]
+    return within.count(False) > OUTSIDE * len(within)
 
 
 def expected(prediction: Prediction, snapshot: Snapshot, context: Context) -> set[Diagnosis]:
