@@ -324,7 +324,7 @@ class Walk:
             size,
             signal.overlap + square * branch.overlap,
             signal.width,
-            mixed(signal.size, signal.noise, square * branch.size, branch.noise)
+            averaged([signal.size, square * branch.size], [signal.noise, branch.noise])
             + self.source(4 * math.prod(shares) / signal.width),
         ).limited()
 
@@ -332,7 +332,7 @@ class Walk:
             inner = back_branch(Gradient(square * gradient.size, gradient.noise))
             self.blocks[number] = Gradient(
                 gradient.size + inner.size,
-                mixed(gradient.size, gradient.noise, inner.size, inner.noise),
+                averaged([gradient.size, inner.size], [gradient.noise, inner.noise]),
             )
             return self.blocks[number]
 
@@ -348,12 +348,6 @@ def scaled(signal: Signal, factor: float) -> tuple[Signal, Back]:
     """Return a signal whose mean square is multiplied by a factor, and the way back."""
     after = replace(signal, size=factor * signal.size, overlap=factor * signal.overlap)
     return after, lambda gradient: Gradient(factor * gradient.size, gradient.noise)
-
-
-def mixed(first: float, first_noise: Array, second: float, second_noise: Array) -> Array:
-    """Return the noise of a sum of two sizes."""
-    total = first + second
-    return (first * first_noise + second * second_noise) / total if total else 0 * first_noise
 
 
 def band(square: float, noise: Array, own: float = 0.0) -> Band:
@@ -419,7 +413,8 @@ def predict(
     for place, hidden in enumerate(middle.hidden):
         each = [walk.hidden[place] for _, walk in walks]
         variances = shares * [one.moments.variance for one in each]
-        apart = spread_of_means(shares, [one.moments.mean for one in each])
+        means = np.array([one.moments.mean for one in each])
+        apart = float(shares @ (means - shares @ means) ** 2)
         noise = averaged(variances, [one.noise for one in each])
         stds.append(band(float(variances.sum()) + apart, noise, hidden.own))
         back = [walk.gradients[place + 1] for _, walk in walks]
@@ -446,19 +441,12 @@ def amplified(walk: Walk) -> float:
     return float(np.cumprod([each.moments.square_power for each in walk.hidden]).max())
 
 
-def spread_of_means(shares: Array, means: Sequence[float]) -> float:
-    """Return the variance of means that have these shares."""
-    if len(means) == 1:
-        return 0.0
-    return float(shares @ np.square(means - shares @ means))
-
-
-def averaged(sizes: Array, noises: Sequence[Array]) -> Array:
+def averaged(sizes: Sequence[float] | Array, noises: Sequence[Array]) -> Array:
     """Return the noise of a sum of these sizes."""
-    total = float(sizes.sum())
+    total = float(np.sum(sizes))
     if not 0 < total < math.inf:
         return noises[0]
-    mean: Array = (sizes / total) @ np.array(noises)
+    mean: Array = (np.array(sizes) / total) @ np.array(noises)
     return mean
 
 

@@ -136,11 +136,6 @@ def slope_of(activation: Activation) -> Integrand:
     return lambda x: activation.derivative(x, value_of(activation)(x), np.empty_like(x))
 
 
-def mean_value(activation: Activation, q: ArrayLike) -> Array:
-    """Return E φ(√q z)."""
-    return expectation(activation, value_of(activation), q)
-
-
 def mean_square(activation: Activation, q: ArrayLike) -> Array:
     """Return E φ(√q z)²."""
     value = value_of(activation)
@@ -193,7 +188,7 @@ class Moments(NamedTuple):
     @property
     def variance(self) -> float:
         """E φ² - (E φ)²."""
-        return max(self.square - self.mean**2, 0.0) if self.square < math.inf else math.inf
+        return max(self.square - self.mean**2, 0.0)
 
 
 def moments(activation: Activation, q: float) -> Moments:
@@ -205,7 +200,6 @@ def moments(activation: Activation, q: float) -> Moments:
     with np.errstate(over="ignore", invalid="ignore"):
         y, dy = value(std * z), slope(std * z)
         mean = float(weights @ y)
-        found = [mean, float(weights @ y**2), float(weights @ dy**2)]
         squares = (y**2, (y - mean) ** 2, dy**2)
         means = [float(weights @ each) for each in squares]
         powers = [
@@ -216,7 +210,7 @@ def moments(activation: Activation, q: float) -> Moments:
             max(peak * float(weights @ (each / average) ** 2) - 1, 0.0) if average else 0.0
             for each, average, peak in zip(squares, means, (1, 1, 3), strict=True)  # E g⁴ = 3
         ]
-    return Moments(*found, *powers, *spreads)
+    return Moments(mean, means[0], means[2], *powers, *spreads)
 
 
 def ratio(a: float, b: float) -> float:

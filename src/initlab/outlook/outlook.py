@@ -116,14 +116,12 @@ class Outlook:
     @property
     def place(self) -> Place:
         """Where the last hidden layer is in the phase diagram."""
-        leaves = (leaf for layer in self.layers for leaf in layer.leaves)
-        first, *_, last = (leaf for leaf in leaves if isinstance(leaf, Dense))
+        assert self.prediction, "without a prediction there is no place"
+        leaves = [leaf for layer in self.layers for leaf in layer.leaves]
+        last = [leaf for leaf in leaves if isinstance(leaf, Dense)][-1]
         width, bias_variance = last.fan_in, limited(last.bias_std) ** 2
         weight_variance = width * limited(self.config.init.exact_std(width, width)) ** 2
-        law = self.config.layer_inits.get("input", self.config.init)
-        entering = first.fan_in * limited(law.exact_std(first.fan_in, first.fan_out)) ** 2
-        start = entering * self.inputs.mean_square + bias_variance
-        return Place(weight_variance, bias_variance, start)
+        return Place(weight_variance, bias_variance, self.prediction.variances[0])
 
     @property
     def plain(self) -> bool:

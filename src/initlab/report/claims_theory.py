@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from initlab.nn.metrics import Statistic
+from initlab.nn.theory import TRAINABLE
 from initlab.report.comparison import Comparison, Setting
 from initlab.report.findings import (
     DEPTH,
-    DEPTH_SCALES,
     Finding,
     MissingRunsError,
     accuracy,
@@ -130,15 +130,15 @@ def trains_to_six_scales(runs: Comparison) -> Finding:
     sides = {"ordered": variances < edge, "chaotic": variances > edge}
     if not all(cells.any() for cells in sides.values()):
         raise MissingRunsError
-    own = {side: agreement(DEPTH_SCALES, cells) for side, cells in sides.items()}
+    own = {side: agreement(TRAINABLE, cells) for side, cells in sides.items()}
     guessed = {
         side: max(learned[cells].mean(), 1 - learned[cells].mean()) for side, cells in sides.items()
     }
-    share = agreement(DEPTH_SCALES, every)
+    share = agreement(TRAINABLE, every)
     return Finding(
-        f"Networks train to a depth of about {DEPTH_SCALES} ξ_c, in order and in chaos",
+        f"Networks train to a depth of about {TRAINABLE:g} ξ_c, in order and in chaos",
         share >= FOLLOWS and all(own[side] > guessed[side] for side in sides),
-        f'"test accuracy above {LEARNED:.0%}" is the same as "depth < {DEPTH_SCALES} ξ_c" in '
+        f'"test accuracy above {LEARNED:.0%}" is the same as "depth < {TRAINABLE:g} ξ_c" in '
         f"{share:.0%} of {len(depths)} cells ("
         + ", ".join(
             f"{side} side {own[side]:.0%}, where one answer for all gives {guessed[side]:.0%}"

@@ -12,7 +12,6 @@ from initlab.report.comparison import SEED, Comparison, Setting
 from initlab.tracking.runs import Curve, Run
 
 DEPTH = "model.depth"  # the key of the number of hidden layers
-DEPTH_SCALES = 6  # so many ξ_c deep, networks are said to train (Schoenholz et al. 2017)
 
 
 @dataclass(frozen=True)

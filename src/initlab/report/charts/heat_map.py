@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +16,7 @@ from matplotlib.patheffects import withStroke
 
 from initlab import figures
 from initlab.figures import INK
+from initlab.nn.theory import TRAINABLE
 from initlab.report.charts.keys import (
     most_values_first,
     numeric_values,
@@ -29,7 +29,7 @@ from initlab.report.charts.scales import HUGE, Floats
 from initlab.report.charts.styles import DIM
 from initlab.report.charts.words import SIZE, SMALL, compact, sentences, text_width, wrap
 from initlab.report.comparison import Comparison, Setting
-from initlab.report.findings import DEPTH, DEPTH_SCALES, depth_scale
+from initlab.report.findings import DEPTH, depth_scale
 from initlab.tracking.names import Outcome
 
 EMPTY = "#ececec"  # a cell without a number
@@ -97,8 +97,9 @@ def draw_heat_map(comparison: Comparison) -> Chart | None:
         captions.append("The lighter, the better; a frame marks the best.")
     alts = []
     if predicted:
-        draw_depths(panel, (down, rows), (across, columns), predicted)
-        what = f"{DEPTH_SCALES} ξ_c, the depth that theory expects networks to train to"
+        straight = numeric_values(comparison, across if down == DEPTH else down) is not None
+        draw_depths(panel, (down, rows), (across, columns), predicted, straight)
+        what = f"{TRAINABLE:g} ξ_c, the depth that theory expects networks to train to"
         reach = (f"{value or 'none'}: {compact(depth)}" for value, depth in predicted.items())
         captions.append(f"The white line is {what}.")
         alts.append(f"A white line, {what}, is at {', '.join(reach)}.")
@@ -160,7 +161,7 @@ def predicted_depths(comparison: Comparison, keys: Sequence[str]) -> dict[str, f
     found: dict[str, list[float]] = {}
     for setting in comparison.settings:
         if (scale := depth_scale(setting)) is not None:
-            found.setdefault(setting.values.get(key, ""), []).append(DEPTH_SCALES * scale)
+            found.setdefault(setting.values.get(key, ""), []).append(TRAINABLE * scale)
     predicted = {value: float(np.mean(depths)) for value, depths in found.items()}
     run = [float(value) for value in values_of(comparison, DEPTH)]
     beyond = not predicted or min(predicted.values()) > run[-1] or max(predicted.values()) < run[0]
@@ -172,15 +173,16 @@ def draw_depths(
     down: tuple[str, list[str]],
     across: tuple[str, list[str]],
     predicted: dict[str, float],
+    straight: bool,
 ) -> None:
-    """Draw a line through the predicted depths: between numbers straight, else a step a value."""
+    """Draw a line through the predicted depths: straight, or else a step for each value."""
     (_, depths), (_, values) = (down, across) if down[0] == DEPTH else (across, down)
     places = depth_places(
         np.array([float(depth) for depth in depths]),
         np.array([predicted.get(value, np.nan) for value in values]),
     )
     middles = np.arange(len(values)) + 0.5
-    if not all(map(is_number, values)):
+    if not straight:
         ends = np.stack([middles - 0.5, middles + 0.5, np.full(len(values), np.nan)], axis=-1)
         middles, places = ends.ravel(), np.repeat(places, 3)
     x, y = (middles, places) if down[0] == DEPTH else (places, middles)
@@ -199,14 +201,6 @@ def depth_places(depths: Floats, predicted: Floats) -> Floats:
     before = np.minimum((predicted - depths[0]) / (depths[1] - depths[0]), 0.0)
     after = np.clip((predicted - depths[-1]) / (depths[-1] - depths[-2]), 0.0, BEYOND)
     return np.asarray(np.interp(predicted, depths, cells) + before + after, np.float64)
-
-
-def is_number(value: str) -> bool:
-    """Return whether a value is a number."""
-    try:
-        return math.isfinite(float(value))
-    except ValueError:
-        return False
 
 
 def ranking_metric(comparison: Comparison) -> tuple[str, bool]:
