@@ -23,6 +23,7 @@ from initlab.report.charts.layout import DPI
 from initlab.report.charts.styles import DASHES, GREY, PALETTE, legend_entries
 from initlab.report.charts.words import text_width, wrap
 from initlab.report.comparison import Comparison
+from initlab.report.score import Score
 from initlab.tracking.runs import Curve, Run
 
 
@@ -283,18 +284,24 @@ def test_a_heat_map_has_a_number_or_a_reason_in_each_cell():
 
 
 @pytest.mark.parametrize(
-    ("values", "share"), [([0.1, 0.5, 0.9], True), ([1.0, 0.1, 1e-3], False), ([3, 2, 1], False)]
+    ("values", "score"),
+    [
+        ([0.1, 0.5, 0.9], Score("test/accuracy", higher=True)),
+        ([1.0, 0.1, 1e-3], Score("train/loss", higher=False)),
+        ([3, 2, 1], Score("train/loss", higher=False)),
+        ([1, 2, 3], Score("unit_std/layer_1", higher=True)),
+    ],
 )
-def test_the_lighter_a_cell_the_better_it_is(values, share):
-    colormap, norm = color_scale(values, share)
+def test_the_lighter_a_cell_the_better_it_is(values, score):
+    colormap, norm = color_scale(values, score)
     light = [sum(colormap(norm(value))[:3]) for value in values]
     assert light == sorted(light)
     assert light[0] < 1 < light[-1]
 
 
 def test_the_only_number_of_a_heat_map_is_light():
-    for share in (True, False):
-        colormap, norm = color_scale([0.5], share)
+    for score in (Score("test/accuracy", higher=True), Score("train/loss", higher=False)):
+        colormap, norm = color_scale([0.5], score)
         assert sum(colormap(norm(0.5))[:3]) > 1.5
 
 

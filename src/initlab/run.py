@@ -145,12 +145,22 @@ class RunSpec:
             Tag.ROLE: Role.TRIAL,
             Tag.FINGERPRINT: self.fingerprint,
             Tag.DATA: self.data.sha256 if self.data else "",
+            **self.example_counts,
             Tag.SWEEP: self.sweep,
             Tag.STUDY: self.search["study"] if self.search else "",
             Tag.EXPERIMENT: self.experiment,
         }
         own = {str(tag): str(value) for tag, value in found.items() if value}
         return provenance.tags(PROJECT) | identity() | own
+
+    @property
+    def example_counts(self) -> dict[str, int]:
+        """How many examples its accuracies are of, as tags."""
+        data = self.data
+        parts = (
+            {Tag.TEST_EXAMPLES: data.test, Tag.VALIDATION_EXAMPLES: data.validation} if data else {}
+        )
+        return {tag: len(part) for tag, part in parts.items() if part}
 
     @property
     def unique(self) -> bool:

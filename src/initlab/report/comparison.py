@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -13,6 +13,8 @@ import numpy as np
 from initlab.config import GROUPS
 from initlab.nn.verdict import Diagnosis
 from initlab.report.formatting import format_value
+from initlab.report.score import Score
+from initlab.report.speed import MEASURED, Level, half_way
 from initlab.tracking.names import Outcome
 from initlab.tracking.runs import Run
 
@@ -42,11 +44,13 @@ class Setting:
 
     number  its place in the comparison, from 0, which fixes its color
     values  the keys that vary, except the seed: key → value
+    by      what it is ranked by
     """
 
     number: int
     values: dict[str, str]
     runs: list[Run]
+    by: Score = field(default_factory=Score)
 
     @property
     def name(self) -> str:
@@ -81,8 +85,22 @@ class Setting:
 
     @property
     def score(self) -> Spread | None:
-        """The accuracy that it is ranked by."""
-        return Spread.of(run.score for run in self.finished)
+        """What it is ranked by."""
+        return Spread.of(self.by.of(run) for run in self.finished)
+
+    @property
+    def data(self) -> str:
+        """Its data set, "" for a function."""
+        return self.runs[0].params.get("data", "")
+
+    def by_seed(self, measure: Callable[[Run], float | None]) -> dict[str, float]:
+        """Return a number of the finished runs by seed; the mean, where a seed was run again."""
+        found: dict[str, list[float]] = {}
+        for run in self.finished:
+            value = measure(run)
+            if value is not None and SEED in run.params:
+                found.setdefault(run.params[SEED], []).append(value)
+        return {seed: float(np.mean(values)) for seed, values in found.items()}
 
     @property
     def seconds(self) -> Spread | None:
@@ -110,10 +128,22 @@ class Comparison:
     fixed       the params that all runs share: key → value
     settings    the runs grouped by `axes`, in the order of `runs`
     experiment  the published experiment that they belong to, "" for none
+    by          what settings are ranked by
+    levels      what the training loss and the test accuracy must reach for speed to be compared
+    command     that ran the sweep, "" for runs of several or an unknown one
     """
 
-    def __init__(self, runs: Sequence[Run], experiment: str = "") -> None:
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        experiment: str = "",
+        by: Score | None = None,
+        levels: Iterable[Level] = (),
+        command: str = "",
+    ) -> None:
         self.experiment = experiment
+        self.by = by or Score.usual(runs)
+        self.command = command
         self.varies = varying([run.params for run in runs])
         self.runs = sorted(
             runs, key=lambda run: [natural(run.params.get(key, "")) for key in self.varies]
@@ -129,9 +159,15 @@ class Comparison:
         for run in self.runs:
             grouped.setdefault(tuple(run.params.get(key, "") for key in self.axes), []).append(run)
         self.settings = [
-            Setting(number, {key: value for key, value in zip(self.axes, values) if value}, members)
+            Setting(
+                number,
+                {key: value for key, value in zip(self.axes, values) if value},
+                members,
+                self.by,
+            )
             for number, (values, members) in enumerate(grouped.items())
         ]
+        self.chosen_levels = {level.metric: level for level in levels}
 
     @cached_property
     def data(self) -> list[str]:
@@ -149,19 +185,31 @@ class Comparison:
         return found if len({*found.values()}) > 1 else {}
 
     @cached_property
+    def levels(self) -> list[Level]:
+        """The levels by which speed is compared: those that were chosen, else half of the way."""
+        if len(self.data) > 1:
+            return [*self.chosen_levels.values()]
+        finished = [setting.finished for setting in self.settings]
+        found = (
+            self.chosen_levels.get(metric) or half_way(metric, finished) for metric in MEASURED
+        )
+        return [level for level in found if level]
+
+    @cached_property
     def ranked(self) -> list[Setting]:
         """The settings, best first: by score, then by loss; then pruned ones, then all others.
 
         If nothing was trained, those with more healthy runs come first. Settings with the same data
         stay together.
         """
+        sign = -1 if self.by.higher else 1
 
         def place(setting: Setting) -> tuple[int, int, float, float, int]:
             score, loss = setting.score, setting.loss
             return (
-                self.data.index(setting.runs[0].params.get("data", "")),
+                self.data.index(setting.data),
                 min(RANKS.get(run.outcome, len(RANKS)) for run in setting.runs),
-                -score.mean if score else 0.0,
+                sign * score.mean if score else np.inf,
                 loss.mean if loss else np.inf,
                 -sum(run.verdict == Diagnosis.HEALTHY for run in setting.finished),
             )

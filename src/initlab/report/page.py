@@ -15,12 +15,13 @@ from initlab.report import charts
 from initlab.report.answers import answer, question
 from initlab.report.claims import findings
 from initlab.report.comparison import Comparison
-from initlab.report.export import curve_arrays, write_results
+from initlab.report.export import curve_arrays, write_comparison, write_results, write_settings
 from initlab.report.formatting import describe_ending, format_count
 from initlab.report.table import table_of
 from initlab.tracking.names import Outcome
 
 FILE = "report.html"
+NUMBERS = ("results.csv", "settings.csv", "comparison.json", "curves.npz")
 PAGE = Path(__file__).with_name("page.html")
 
 # The shared params that are shown without unfolding the list of all, in this order.
@@ -46,6 +47,8 @@ def write(comparison: Comparison, folder: Path, title: str, ids: Sequence[str] =
     report.html     the page, with all pictures in it
     *.png           its pictures, see `charts.drawn`
     results.csv     a row for each trial, see `write_results`
+    settings.csv    a row for each setting, see `setting_rows`
+    comparison.json the settings and which are better than which, see `comparison_object`
     curves.npz      every metric by step, see `curve_arrays`
 
     ids  of the sweeps and runs that it is about, if they were chosen by ids
@@ -54,12 +57,14 @@ def write(comparison: Comparison, folder: Path, title: str, ids: Sequence[str] =
     html = page(comparison, title, ids, drawn)
     contents = {FILE: html.encode(errors="replace")}
     contents |= {f"{chart.name}.png": picture for chart, picture in drawn}
-    files = [folder / name for name in (*contents, "results.csv", "curves.npz")]
+    files = [folder / name for name in (*contents, *NUMBERS)]
     folder.mkdir(parents=True, exist_ok=True)
     try:
         for name, content in contents.items():
             (folder / name).write_bytes(content)
         write_results(comparison, folder / "results.csv")
+        write_settings(comparison, folder / "settings.csv")
+        write_comparison(comparison, folder / "comparison.json")
         arrays = curve_arrays(comparison.runs)
         np.savez_compressed(folder / "curves.npz", allow_pickle=False, **arrays)
     except OSError:

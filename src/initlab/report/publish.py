@@ -17,7 +17,7 @@ from initlab.process import identity
 from initlab.report import charts, page
 from initlab.report.claims import findings
 from initlab.report.comparison import Comparison
-from initlab.report.terminal import print_findings, print_results
+from initlab.report.terminal import print_conclusions, print_findings, print_results
 from initlab.tracking import chart_view, provenance
 from initlab.tracking.names import Role, Tag
 from initlab.tracking.record import PATH, RECENT
@@ -47,6 +47,7 @@ def summarize(
     print_results(compared)
     if any(Metric.TRAIN_LOSS in run.curves for run in compared.runs):
         console.out.print(f"train loss: mean of the last {RECENT} batches", style="dim")
+    print_conclusions(compared)
     print_findings(findings(compared))
     tags = provenance.tags(PROJECT) | identity() | {Tag.ROLE: Role.SUMMARY, Tag.SWEEP: sweep}
     if compared.experiment:

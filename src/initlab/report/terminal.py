@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from rich import table as rich
@@ -9,7 +10,7 @@ from rich.text import Text
 
 from initlab import console
 from initlab.console import style_of
-from initlab.report.answers import notes
+from initlab.report.answers import MORE_SEEDS, conclusions, more_seeds, notes
 from initlab.report.comparison import Comparison
 from initlab.report.findings import Finding
 from initlab.report.table import Column, Table, table_of
@@ -42,13 +43,16 @@ def print_results(comparison: Comparison) -> None:
 def render_terminal(table: Table, gap: bool = False) -> rich.Table:
     """Return a table as Rich prints it, in the first layout that fits the screen.
 
-    The layouts are: titles in one line, wrapped titles, and all keys in one column as well.
+    The layouts are: titles in one line, wrapped titles, less of what can be spared, and all keys
+    in one column as well.
 
     gap  whether settings are left out between the best and the worst
     """
     unbounded = console.out.options.update(width=UNBOUNDED)
-    for layout, wrap in ((table, False), (table, True), (table.merged, True)):
-        rendered = rich_table(layout.columns, wrap, gap)
+    merged = table.merged
+    layouts = (table, *table.narrower, merged, *merged.narrower)
+    for number, layout in enumerate((table, *layouts)):
+        rendered = rich_table(layout.columns, wrap=number > 0, gap=gap)
         if console.out.measure(rendered, options=unbounded).minimum <= console.out.width:
             break
     return rendered
@@ -59,7 +63,7 @@ def rich_table(columns: Sequence[Column], wrap: bool, gap: bool) -> rich.Table:
     table = rich.Table(box=None, pad_edge=False, header_style="dim")
     texts = []
     for column in columns:
-        title = column.title.replace(" ", "\n").replace(".", "\n.") if wrap else column.title
+        title = wrapped(column.title) if wrap else column.title
         heads = [Text(line) for line in title.split("\n")]
         cells = column_texts(column)
         if gap:
@@ -79,6 +83,11 @@ def rich_table(columns: Sequence[Column], wrap: bool, gap: bool) -> rich.Table:
     for row in zip(*texts):
         table.add_row(*row)
     return table
+
+
+def wrapped(title: str) -> str:
+    """Return a title in as many lines as it has words and parts of a key."""
+    return re.sub(r"(?<=\w)(?=\.[a-z])", "\n", title.replace(" ", "\n"))
 
 
 def column_texts(column: Column) -> list[Text]:
@@ -106,6 +115,14 @@ def failure_table(comparison: Comparison) -> rich.Table:
     if len(failed) > MAX_FAILURES:
         table.add_row("", Text(f"and {len(failed) - MAX_FAILURES} more", "dim"))
     return table
+
+
+def print_conclusions(comparison: Comparison) -> None:
+    """Print which differences are real, and how to find out."""
+    for sentence in conclusions(comparison):
+        console.out.print(Text(sentence))
+    if command := more_seeds(comparison):
+        console.out.print(Text(f"{MORE_SEEDS}\n{command}"), soft_wrap=True)
 
 
 def print_findings(findings: Sequence[Finding]) -> None:

@@ -18,6 +18,7 @@ from initlab import console
 from initlab.config import ConfigError
 from initlab.nn.metrics import Metric
 from initlab.process import gc_paused
+from initlab.report.score import Score
 from initlab.run import Pruner, Result
 from initlab.search.settings import complete, direction, refuse_invalid
 from initlab.search.space import Space
@@ -89,7 +90,13 @@ def run_search(
 
     def report() -> None:
         finish(
-            corners[0], folder, launched.ended, study.cached_runs(), study.total, settings["study"]
+            corners[0],
+            folder,
+            launched.ended,
+            study.cached_runs(),
+            study.total,
+            settings["study"],
+            Score(settings["metric"], higher=direction(settings["metric"]) == "maximize"),
         )
         print_best(space, study)
 

@@ -16,6 +16,7 @@ from initlab import console
 from initlab.config import PROJECT, Config, ConfigError
 from initlab.process import gc_paused
 from initlab.report.comparison import Comparison
+from initlab.report.score import Score
 from initlab.report.terminal import print_results
 from initlab.sweep.launch import Ending, Launched, needs_processes
 from initlab.sweep.plan import (
@@ -29,6 +30,7 @@ from initlab.sweep.plan import (
 )
 from initlab.sweep.progress import checking, print_plan
 from initlab.sweep.sharing import launch_shared
+from initlab.tracking import provenance
 from initlab.tracking.names import Outcome, Tag
 from initlab.tracking.queries import trials_of_study, trials_of_sweep
 from initlab.tracking.runs import Run, read
@@ -169,6 +171,7 @@ def finish(
     cached: Sequence[str],
     total: int,
     study: str = "",
+    by: Score | None = None,
 ) -> None:
     """Compare the runs of a sweep and report them; raises `TrackingError` if its store is gone.
 
@@ -176,6 +179,7 @@ def finish(
     cached  the ids of earlier runs that have the numbers of some of its trials
     total   how many trials it has
     study   whose runs of earlier sweeps are compared as well, "" for none
+    by      what settings are ranked by, None for the usual
     """
     from initlab.report.publish import summarize
     from initlab.tracking.store import TrackingError
@@ -197,7 +201,8 @@ def finish(
             "(sweep.existing=rerun runs them again)"
         )
     if any(run.run_id for run in runs):
-        compared = Comparison(runs, first.spec.experiment)
+        command = "" if study else provenance.command()
+        compared = Comparison(runs, first.spec.experiment, by, command=command)
         summarize(store, folder, compared, others, config.tracking.pictures)
     elif runs:
         print_results(Comparison(runs))

@@ -43,11 +43,14 @@ class Tag(StrEnum):
     VERDICT = "verdict"
     ERROR = "error"
     FINGERPRINT = "fingerprint"
+    COMMAND = "command"
     SWEEP = "sweep"
     STUDY = "study"
     EXPERIMENT = "experiment"
     CHI1 = "theory.chi1"  # of many layers like the last hidden one
     DEPTH_SCALE = "theory.depth_scale"  # ξ_c, in layers
+    TEST_EXAMPLES = "examples.test"
+    VALIDATION_EXAMPLES = "examples.validation"
     DATA = "version.data"
     NUMERICS = "version.numerics"
     COMMIT = "mlflow.source.git.commit"

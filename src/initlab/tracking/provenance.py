@@ -22,6 +22,7 @@ import numpy as np
 
 import initlab
 from initlab import data, nn
+from initlab.tracking.names import Tag
 
 # The packages whose code decides which numbers a run records.
 NUMERICS = (data, nn)
@@ -76,7 +77,7 @@ def tags(project: Path) -> dict[str, str]:
     """Return tags of the command, the versions and the revision of the source."""
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     tags = {
-        "command": shlex.join(["python", *map(mask_password, sys.argv)]),
+        Tag.COMMAND: command(),
         "version.initlab": initlab.__version__,
         "version.numerics": numerics(),
         "version.python": platform.python_version(),
@@ -89,6 +90,11 @@ def tags(project: Path) -> dict[str, str]:
     with contextlib.suppress(KeyError, OSError):  # a container may run as a user without a name
         tags["mlflow.user"] = getpass.getuser()
     return tags | revision(project)
+
+
+def command() -> str:
+    """Return the command of this process, without the password of a store."""
+    return shlex.join(["python", *map(mask_password, sys.argv)])
 
 
 def mask_password(uri: str) -> str:

@@ -76,10 +76,22 @@ def trials_of_study(client: MlflowClient, experiment_id: str, study: str) -> lis
     return [run.info.run_id for run in latest_trials([*tagged])]
 
 
+def about_sweep(client: MlflowClient, sweep: str, tag: Tag) -> str:
+    """Return a tag of a sweep's runs, that of its summary first; "" if none has it."""
+    tagged = [*search_runs(client, f"tags.sweep = {filter_string(sweep)} and tags.{tag} != ''")]
+    tagged.sort(key=lambda run: run.data.tags.get(Tag.ROLE) != Role.SUMMARY)
+    return next((printable(run.data.tags[tag]) for run in tagged), "")
+
+
 def published_experiment(client: MlflowClient, sweep: str) -> str:
     """Return the published experiment that a sweep is of, "" for none."""
-    tagged = search_runs(client, f"tags.sweep = {filter_string(sweep)} and tags.experiment != ''")
-    return next((printable(run.data.tags[Tag.EXPERIMENT]) for run in tagged), "")
+    return about_sweep(client, sweep, Tag.EXPERIMENT)
+
+
+def command_of_sweep(client: MlflowClient, sweep: str) -> str:
+    """Return the command that ran a sweep of a grid, "" for a search or an unknown one."""
+    searched = about_sweep(client, sweep, Tag.STUDY)
+    return "" if searched else about_sweep(client, sweep, Tag.COMMAND)
 
 
 def search_trials(client: MlflowClient, condition: str, experiment: str) -> list[str]:

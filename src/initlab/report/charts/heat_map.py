@@ -16,6 +16,7 @@ from matplotlib.patheffects import withStroke
 
 from initlab import figures
 from initlab.figures import INK
+from initlab.nn.metrics import Metric
 from initlab.nn.theory import TRAINABLE
 from initlab.report.charts.keys import (
     most_values_first,
@@ -30,6 +31,7 @@ from initlab.report.charts.styles import DIM
 from initlab.report.charts.words import SIZE, SMALL, compact, sentences, text_width, wrap
 from initlab.report.comparison import Comparison, Setting
 from initlab.report.findings import DEPTH, depth_scale
+from initlab.report.score import Score
 from initlab.tracking.names import Outcome
 
 EMPTY = "#ececec"  # a cell without a number
@@ -66,13 +68,13 @@ def draw_heat_map(comparison: Comparison) -> Chart | None:
         for setting in comparison.settings
     }
     grid = [[placed.get((row, column)) for column in columns] for row in rows]
-    values = np.array([[result(setting, share) for setting in row] for row in grid], np.float64)
+    values = np.array([[result(setting) for setting in row] for row in grid], np.float64)
     texts = [[cell_text(setting, share) for setting in row] for row in grid]
 
     figure, panel = labeled_map(
         f"{subject}, %" if share else subject, (down, rows), (across, columns), texts
     )
-    colormap, norm = color_scale(values[np.isfinite(values)], share)
+    colormap, norm = color_scale(values[np.isfinite(values)], comparison.by)
     panel.pcolormesh(values, cmap=colormap, norm=norm, edgecolors="white", linewidth=1)
     for (row, column), value in np.ndenumerate(values):
         light = np.dot(colormap(norm(value)), LUMINANCE) > 0.45
@@ -205,34 +207,34 @@ def depth_places(depths: Floats, predicted: Floats) -> Floats:
 
 def ranking_metric(comparison: Comparison) -> tuple[str, bool]:
     """Return what settings are colored by, and whether it is an accuracy."""
-    settings = comparison.settings
-    if any(setting.score for setting in settings):
-        held_out = any(setting.validation for setting in settings)
-        return "validation accuracy" if held_out else "test accuracy", True
-    return "final loss" if any(setting.loss for setting in settings) else "verdict", False
+    score = comparison.by
+    if not any(setting.score for setting in comparison.settings):
+        return "verdict", False
+    usual = score.metric in (Metric.TRAIN_LOSS, Metric.F) and not score.best
+    return "final loss" if usual else score.title, score.share
 
 
-def result(setting: Setting | None, share: bool) -> float | None:
-    """Return the accuracy or the loss of a setting, None if it has none."""
-    spread = (setting.score if share else setting.loss) if setting else None
-    return min(spread.mean, HUGE) if spread else None
+def result(setting: Setting | None) -> float | None:
+    """Return the score of a setting, None if it has none."""
+    return min(setting.score.mean, HUGE) if setting and setting.score else None
 
 
-def color_scale(values: Sequence[float] | Floats, share: bool) -> tuple[Colormap, Normalize]:
-    """Return the colors of results: the higher a share or the lower a loss, the lighter."""
-    colormap = matplotlib.colormaps["viridis" if share else "viridis_r"].with_extremes(bad=EMPTY)
+def color_scale(values: Sequence[float] | Floats, score: Score) -> tuple[Colormap, Normalize]:
+    """Return the colors of scores: the better, the lighter."""
+    name = "viridis" if score.higher else "viridis_r"
+    colormap = matplotlib.colormaps[name].with_extremes(bad=EMPTY)
     found = np.asarray(values, np.float64)
     low, high = (float(end(found)) if found.size else 1.0 for end in (np.min, np.max))
-    if not share and figures.logarithmic(found):
+    if not score.share and figures.logarithmic(found):
         return colormap, LogNorm(low, high)
-    return colormap, Normalize(low - (share and low == high), high)
+    return colormap, Normalize(low - (score.higher and low == high), high)
 
 
 def cell_text(setting: Setting | None, share: bool) -> list[str]:
     """Return the lines of a cell: its number and what did not finish, or why there is none."""
     if setting is None:
         return ["not run"]
-    value = result(setting, share)
+    value = result(setting)
     if value is None:
         return [wrap(word, WORD, SMALL, lines=1) for word in setting.words]
     broken = Counter(run.outcome for run in setting.runs if run.outcome != Outcome.FINISHED)

@@ -18,6 +18,7 @@ from initlab.report.charts.styles import DIM
 from initlab.report.charts.words import SMALL, compact, wrap
 from initlab.report.comparison import Comparison
 from initlab.report.formatting import format_count
+from initlab.report.score import Score
 from initlab.tracking.names import Outcome
 
 HEIGHT = 4.0  # of the panel and the bar of colors
@@ -41,8 +42,8 @@ def draw_scatter(comparison: Comparison) -> Chart | None:
         return None
     subject, share = ranking_metric(comparison)
     places = np.column_stack([numeric_values(comparison, key) or [] for key in keys])
-    done = [each for each in reversed(comparison.ranked) if result(each, share) is not None]
-    values = np.array([result(each, share) for each in done], np.float64)
+    done = [each for each in reversed(comparison.ranked) if result(each) is not None]
+    values = np.array([result(each) for each in done], np.float64)
     outcomes = {
         each.number: Counter(run.outcome for run in each.runs).most_common(1)[0][0]
         for each in comparison.settings
@@ -64,7 +65,7 @@ def draw_scatter(comparison: Comparison) -> Chart | None:
     for each in marks:
         panel.add_line(each)
     if done:
-        draw_results(figure, places[[each.number for each in done]], values, share)
+        draw_results(figure, places[[each.number for each in done]], values, comparison.by)
     for name, key, column in zip("xy", keys, places.T):
         Scale.around(column).apply(panel, name)
         panel.set(**{f"{name}label": wrap(key, NAME, lines=1)})
@@ -85,19 +86,19 @@ def hollow_marks(mark: str, places: Floats, note: str, color: str, size: float) 
     return Line2D(x, y, ls="", marker=mark, mfc="none", mec=color, ms=size, label=note, zorder=4)
 
 
-def draw_results(figure: Figure, places: Floats, values: Floats, share: bool) -> None:
+def draw_results(figure: Figure, places: Floats, values: Floats, score: Score) -> None:
     """Draw points in the colors of their values, and a bar that explains these.
 
     places  (N, 2)
     """
-    colormap, norm = color_scale(values, share)
+    colormap, norm = color_scale(values, score)
     x, y = places.T
     points = figure.axes[0].scatter(
         x, y, DOT**2, values, cmap=colormap, norm=norm, edgecolors=INK, lw=0.5, zorder=3
     )
     low, high = float(values.min()), float(values.max())
     middle = float(np.sqrt(low * high)) if isinstance(norm, LogNorm) else (low + high) / 2
-    ticks = {tick: result_label(tick, share) for tick in (low, middle, high)}
+    ticks = {tick: result_label(tick, score.share) for tick in (low, middle, high)}
     bar = figure.colorbar(points, orientation="horizontal", aspect=36, pad=0.03)
     bar.set_ticks([*ticks], labels=[*ticks.values()], fontsize=SMALL)
     bar.minorticks_off()
