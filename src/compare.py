@@ -21,16 +21,31 @@ from initlab.config import PROJECT, Tracking
 from initlab.folders import unwritable
 from initlab.report.claims import findings
 from initlab.report.comparison import Comparison
-from initlab.report.terminal import print_findings, print_results
-from initlab.tracking.queries import published_experiment, resolve_ids, search_trials
-from initlab.tracking.runs import read
+from initlab.report.score import Score
+from initlab.report.speed import Level
+from initlab.report.terminal import (
+    print_conclusions,
+    print_findings,
+    print_pairs,
+    print_results,
+)
+from initlab.tracking import chart_view
+from initlab.tracking.queries import (
+    command_of_sweep,
+    find_runs,
+    published_experiment,
+    resolve_ids,
+    search_trials,
+)
+from initlab.tracking.runs import CURVES, Run, read
 
 if TYPE_CHECKING:  # MLflow takes a second to import
     from mlflow import MlflowClient
 
 EXAMPLES = """examples:
   python src/compare.py 2026-01-31_12-00-00-123456
-  python src/compare.py <id of a run> <id of a run>
+  python src/compare.py <id of a run> <first letters of an id>
+  python src/compare.py <sweep> --by train/loss:min --pairs
   python src/compare.py --filter 'params.init="he" and metrics.`test/loss` < 1'
 """
 
@@ -41,14 +56,18 @@ class Selection:
 
     ids         of the sweeps and runs as they were named, none for a filter
     folder      for the report
+    sweep       the id of the only sweep, "" for none
     experiment  the published experiment that they belong to, "" for none
+    command     that ran the sweep, "" where it is not known
     """
 
     run_ids: list[str]
     ids: list[str]
     title: str
     folder: Path
+    sweep: str = ""
     experiment: str = ""
+    command: str = ""
 
 
 def parser() -> console.Parser:
@@ -71,6 +90,23 @@ def parser() -> console.Parser:
         "--uri", help="the store (default: $MLFLOW_TRACKING_URI, else mlflow.db in the project)"
     )
     made.add_argument(
+        "--by",
+        metavar="METRIC[:min|:max][:best]",
+        help="rank by a metric: its last value, or its best (default: the accuracy on the "
+        "validation or the test set, else the loss)",
+    )
+    made.add_argument(
+        "--level",
+        metavar="METRIC=VALUE",
+        action="append",
+        default=[],
+        help="count the steps until train/loss or test/accuracy is this good (default: half of the "
+        "way from the start to the best)",
+    )
+    made.add_argument(
+        "--pairs", action="store_true", help="compare every pair, not only the best with the others"
+    )
+    made.add_argument(
         "--output",
         metavar="FOLDER",
         type=Path,
@@ -88,13 +124,45 @@ def compare(options: argparse.Namespace) -> None:
             "name either sweeps and runs by their ids, or a --filter\n"
             "See python src/compare.py --help"
         )
+    by = Score.parse(options.by) if options.by else None
+    levels = [Level.parse(text) for text in options.level]
+    curves = [*CURVES, by.metric] if by and by.metric not in CURVES else CURVES
     with reading(options.uri, PROJECT) as client, console.out.status("reading"):
         selection = select(client, options)
-        comparison = Comparison(read(client, selection.run_ids), selection.experiment)
+        runs = read(client, selection.run_ids, curves)
+        page = page_of(client, selection)
+    if by:
+        refuse_unknown(by, runs)
+    comparison = Comparison(runs, selection.experiment, by, levels, selection.command)
     print_results(comparison)
+    print_conclusions(comparison)
+    if options.pairs:
+        print_pairs(comparison)
     print_findings(findings(comparison))
     with console.out.status("drawing"):
-        write_report(comparison, options.output or selection.folder, selection)
+        write_report(comparison, options.output or selection.folder, selection, options.pairs)
+    console.print_link(*page)
+
+
+def page_of(client: MlflowClient, selection: Selection) -> tuple[str, str | None]:
+    """Return the address of MLflow's page of the runs, and the command that serves it."""
+    from initlab.tracking.store import served_at
+
+    ui, command = served_at(client.tracking_uri, PROJECT)
+    runs = find_runs(client, selection.run_ids[: chart_view.MOST_RUNS])
+    return chart_view.page_of_runs(client, ui, [*runs.values()], selection.sweep), command
+
+
+def refuse_unknown(by: Score, runs: Sequence[Run]) -> None:
+    """Raise `UserError` if no run has the metric to rank by."""
+    if all(by.of(run) is None for run in runs):
+        known = sorted({name for run in runs for name in run.metrics})
+        layers = [name for name in known if "/layer_" in name]
+        words = [name for name in known if name not in layers] + layers[:1]
+        raise UserError(
+            f"--by {by.metric}: no run has this metric.\nChoices: {', '.join(words) or 'none'}"
+            f"{' and others of layers' * (len(layers) > 1)}"
+        )
 
 
 def select(client: MlflowClient, options: argparse.Namespace) -> Selection:
@@ -118,16 +186,19 @@ def select(client: MlflowClient, options: argparse.Namespace) -> Selection:
         return Selection(run_ids, [*found], title, folder)
     folder = PROJECT / "multirun" / first
     experiment = published_experiment(client, first)
-    return Selection(run_ids, [first], f"sweep {first}", folder, experiment)
+    command = command_of_sweep(client, first)
+    return Selection(run_ids, [first], f"sweep {first}", folder, first, experiment, command)
 
 
-def write_report(comparison: Comparison, folder: Path, selection: Selection) -> None:
+def write_report(
+    comparison: Comparison, folder: Path, selection: Selection, every_pair: bool
+) -> None:
     """Write the report into a folder and print where it is."""
     from initlab.report import page  # Matplotlib takes time to import
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        files = page.write(comparison, folder, selection.title, selection.ids)
+        files = page.write(comparison, folder, selection.title, selection.ids, every_pair)
     except OSError as error:
         raise unwritable(f"--output {folder}", error) from error
     console.print_report(next((file for file in files if file.suffix == ".html"), folder))

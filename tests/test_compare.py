@@ -23,6 +23,7 @@ from initlab.report.comparison import Comparison
 from initlab.report.findings import Finding
 from initlab.report.formatting import format_value
 from initlab.report.terminal import print_findings, print_results
+from initlab.tracking import queries
 from initlab.tracking.runs import Curve, Run
 from initlab.tracking.store import open_store
 
@@ -259,20 +260,21 @@ class Desk:
         monkeypatch.setattr(initlab.report, "page", page, raising=False)
         monkeypatch.setattr(compare, "PROJECT", folder)
 
-    def write(self, comparison, folder, title, ids):
+    def write(self, comparison, folder, title, ids, every_pair):
         self.ids = ids
+        self.comparison, self.every_pair = comparison, every_pair
         self.reports.append((sorted(run.name for run in comparison.runs), folder, title))
         (folder / "report.html").write_text(title)
         return [folder / "results.csv", folder / "report.html"]
 
-    def put(self, name, experiment="initlab", **tags):
+    def put(self, name, experiment="initlab", loss=0.25, **tags):
         """Put a trial into the store; return its id."""
         store = open_store(self.uri, experiment, self.folder)
         tags = {"role": "trial", **tags}
         run_id = store.client.create_run(store.experiment_id, tags=tags, run_name=name).info.run_id
         for pair in name.split():
             store.client.log_param(run_id, *pair.split("="))
-        store.client.log_metric(run_id, "train/loss", 0.25)
+        store.client.log_metric(run_id, "train/loss", loss)
         store.client.set_terminated(run_id)
         return run_id
 
@@ -335,6 +337,87 @@ def test_runs_are_compared_by_a_filter_over_one_experiment(desk):
     assert second[0] == ["init=he"]
     assert second[2] == "all runs of elsewhere"
     assert desk.ids == []
+
+
+def test_the_first_letters_of_a_run_suffice(desk, capsys):
+    first, second = desk.put("init=he"), desk.put("init=xavier")
+    length = next(count for count in range(6, 32) if first[:count] != second[:count])
+    assert compare.run([first[:length], second[:length], "--uri", desk.uri]) == 0
+    assert desk.ids == [first, second]
+    page = capsys.readouterr().out.splitlines()[-1]
+    assert page.startswith("open  http://127.0.0.1:5000/#/compare-runs?runs=")
+    assert all(run_id in page for run_id in (first, second))
+
+
+def test_letters_of_several_runs_are_refused(desk, capsys, monkeypatch):
+    desk.put("init=he")
+    desk.put("init=xavier")
+    monkeypatch.setattr(queries, "SHORT", re.compile(""))
+    assert compare.run(["", "--uri", desk.uri]) == 2
+    assert "several runs begin so; type more of the id" in capsys.readouterr().err
+
+
+def test_the_name_of_a_sweep_comes_before_the_letters_of_a_run(desk):
+    run_id = desk.put("init=he")
+    desk.put("init=xavier", sweep=run_id[:6])
+    assert compare.run([run_id[:6], "--uri", desk.uri]) == 0
+    assert desk.reports[0][0] == ["init=xavier"]
+
+
+def test_settings_are_ranked_by_the_metric_that_is_named(desk, capsys):
+    client = MlflowClient(desk.uri)
+    for seed in (0, 1):
+        for init, std in (("he", 1.0), ("xavier", 2.0)):
+            run_id = desk.put(f"init={init} seed={seed}", sweep="monday")
+            for step, value in enumerate((3 * std, std + seed)):
+                client.log_metric(run_id, "unit_std/layer_1", value, step=step)
+    for by, best, numbers in [
+        ("unit_std/layer_1", "he", "1.5 ± 0.7"),
+        ("unit_std/layer_1:max", "xavier", "2.5 ± 0.7"),
+        ("unit_std/layer_1:max:best", "xavier", "6 ± 0"),
+        ("unit_std/layer_1:best:min", "he", "1.5 ± 0.7"),
+    ]:
+        assert compare.run(["monday", "--uri", desk.uri, "--by", by]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        row = next(line for line in lines if re.match(r" +1  ", line))
+        assert row.split()[1] == best
+        assert numbers in row
+        assert desk.comparison.by.metric == "unit_std/layer_1"
+
+
+def test_every_pair_is_printed_if_asked(desk, capsys):
+    for seed in range(6):
+        for init, loss in (("he", 0.1), ("xavier", 0.2), ("zeros", 2.3)):
+            desk.put(f"init={init} seed={seed}", sweep="monday", loss=loss + seed / 100)
+    options = ["monday", "--uri", desk.uri, "--pairs", "--level", "train/loss=0.15"]
+    assert compare.run(options) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    row = ["he", "xavier", "0.1", "0.1", "0.1", "6", "of", "6", "0.031", "0.094", "tied"]
+    assert row in lines
+    assert ["xavier", "zeros", "2.1"] in [line[:3] for line in lines]
+    assert desk.every_pair
+    assert [(level.metric, level.value) for level in desk.comparison.levels] == [
+        ("train/loss", 0.15)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        (["--by", "test/loss:up"], ["--by test/loss:up", "METRIC:max or METRIC:min", ":best"]),
+        (["--by", "x:min:max"], ["--by x:min:max"]),
+        (["--by", "nothing"], ["--by nothing: no run has this metric", "Choices: train/loss"]),
+        (["--level", "lr=1"], ["--level lr=1", "train/loss or test/accuracy"]),
+        (["--level", "train/loss=low"], ["--level train/loss=low"]),
+    ],
+)
+def test_a_mistake_in_how_to_compare_is_named(desk, capsys, typed, words):
+    desk.put("init=he", sweep="monday")
+    assert compare.run(["monday", "--uri", desk.uri, *typed]) == 2
+    printed = capsys.readouterr()
+    assert all(word in printed.err for word in words)
+    assert "Traceback" not in printed.err
+    assert desk.reports == []
 
 
 def test_the_store_is_that_of_training(desk, monkeypatch):
@@ -427,7 +510,8 @@ def test_real_trials_are_compared_with_those_that_failed(lab, capsys):
     lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
     assert lines[0].split()[:2] == ["n", "train.batch_size"] or "50" in lines[2]
     assert "failed  train.batch_size=100: MemoryError: Unable to allocate" in lines
-    assert lines[-1] == f"report {folder}/report.html"
+    assert f"report {folder}/report.html" in lines
+    assert "viewStateShareKey" in lines[-1]
     assert "Unable to allocate" in (folder / "report.html").read_text()
     table = (folder / "results.csv").read_text()
     assert all(run.info.run_id in table for run in (first, second))

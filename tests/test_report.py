@@ -236,8 +236,8 @@ def test_the_question_is_what_varies(names, question):
             SEEDS[:4],
             [
                 "he leads std001 by 12.0 points, which may be chance.",
-                "With 2 seeds the exact test tells no two settings apart, however far apart they "
-                "are (p is 0.5 at least). 6 seeds or more can tell them apart: seed=range(0,6).",
+                "With 2 seeds they cannot be told apart: the exact test gives a p of 0.5 at least, "
+                "however far apart they are. 6 seeds or more can tell them apart: seed=range(0,6).",
                 "he reaches loss 2.02 after 1 step, std001 after 1.",
                 "init=he came first with a test accuracy of 97.0% ± 1.4, "
                 "init=std001 last with 85.0% ± 7.1.",

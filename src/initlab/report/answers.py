@@ -97,11 +97,7 @@ def headline(comparison: Comparison, differences: Differences) -> list[str]:
     """Say which settings are better than others, and which are tied; nothing of single seeds."""
     found = differences.from_best
     if not found:
-        if comparison.by.metric == Metric.F:
-            return []  # a descent draws nothing
-        alone = all(len(setting.finished) < 2 for setting in comparison.settings)
-        why = "With one run each, differences may be due to chance."
-        return [why if alone else "No two settings share a seed, so none can be compared in pairs."]
+        return unpaired_note(comparison)
     best, *others = differences.ranked
     name = partial(short_name, comparison)
     tied = [each for each in others if each not in found or found[each].paired.tied]
@@ -119,6 +115,16 @@ def headline(comparison: Comparison, differences: Differences) -> list[str]:
     rest = [each for each in differences.brackets if len(each) > 1]
     groups = [f"{listed(map(name, each))} are tied" for each in rest[:TIES]]
     return [f"{'; '.join([differing(comparison, found[apart[0]]), *groups])}."]
+
+
+def unpaired_note(comparison: Comparison) -> list[str]:
+    """Say why settings that share no seed cannot be compared; nothing of those that draw none."""
+    if any(SEED in run.params for run in comparison.runs):
+        return ["No two settings share a seed, so that chance may explain any difference."]
+    alone = all(len(setting.finished) < 2 for setting in comparison.settings)
+    if alone and comparison.by.metric != Metric.F:
+        return ["With one run each, differences may be due to chance."]
+    return []
 
 
 def differing(comparison: Comparison, difference: Difference) -> str:
@@ -162,18 +168,18 @@ def seeds_note(comparison: Comparison, differences: Differences) -> list[str]:
     two, count = seeds_needed(1), len(differences.ranked)
     if seeds < two:
         sentence = (
-            "With one seed each, a difference may be due to chance."
+            "With one seed each, a difference may be due to chance. " * seeds
             if seeds <= 1
-            else f"With {seeds} seeds the exact test tells no two settings apart, however far "
-            f"apart they are (p is {2.0 ** (1 - seeds):g} at least)."
+            else f"With {seeds} seeds they cannot be told apart: the exact test gives a p of "
+            f"{2.0 ** (1 - seeds):g} at least, however far apart they are. "
         )
         enough = f"{two} seeds or more can tell them apart"
         if needed > two:
             enough = f"{two} seeds or more can tell two of them apart, {needed} or more all {count}"
     else:
-        sentence = f"{seeds} seeds cannot tell all {count} settings apart."
+        sentence = f"{seeds} seeds cannot tell all {count} settings apart. "
         enough = f"{needed} seeds or more can"
-    return [f"{sentence} {enough}: {seed_range(comparison, needed)}."]
+    return [f"{sentence}{enough}: {seed_range(comparison, needed)}."]
 
 
 def seeds_wanted(comparison: Comparison, differences: Differences) -> int:
@@ -205,8 +211,8 @@ def seed_range(comparison: Comparison, count: int) -> str:
     if seeds[-1] - first < count:
         return f"{SEED}=range({first},{first + count})"
     free = (seed for seed in itertools.count() if seed not in seeds)
-    more = [*seeds, *itertools.islice(free, max(0, count - len(seeds)))]
-    return f"{SEED}={','.join(map(str, more))}"
+    more = itertools.islice(free, max(0, count - len(seeds)))
+    return f"{SEED}={','.join(map(str, sorted([*seeds, *more])))}"
 
 
 def command_with_seeds(comparison: Comparison, count: int) -> str:
@@ -242,10 +248,15 @@ def speed_note(comparison: Comparison) -> list[str]:
     if paired.tied:
         return [f"{join_words(names)} learn equally fast: {ends} and {second}."]
     return [
-        f"{names[0]} learns fastest: {ends}, {paired.difference:,.0f} before {names[1]} (95 % "
-        f"{paired.low:,.0f} to {paired.high:,.0f}, {paired.wins} of "
+        f"{names[0]} learns fastest: {ends}, {format_steps(paired.difference)} before {names[1]} "
+        f"(95 % {format_steps(paired.low)} to {format_steps(paired.high)}, {paired.wins} of "
         f"{format_count(paired.n, 'seed')}, p {format_p(paired.p_holm)})."
     ]
+
+
+def format_steps(steps: float | None) -> str:
+    """Return a mean number of steps, with a decimal if it is small."""
+    return f"{steps or 0.0:,.{0 if abs(steps or 0.0) >= 10 else 1}f}"
 
 
 def noise_note(comparison: Comparison) -> list[str]:

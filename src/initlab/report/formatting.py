@@ -66,6 +66,11 @@ def format_difference(difference: float, share: bool) -> str:
     return f"{round(100 * difference, digits) + 0.0:.{digits}f}"
 
 
+def format_half_width(half: float, share: bool) -> str:
+    """Return half the width of an interval of a difference, with two digits or 0.01 points."""
+    return format_difference(half if share else float(f"{half:.2g}"), share)
+
+
 def format_p(p: float) -> str:
     """Return a p value with its sign: = 0.031, < 0.001."""
     return "< 0.001" if p < 1e-3 else f"= {p:.2g}"

@@ -41,7 +41,13 @@ MAX_ROWS = 40  # of a table that does not scroll
 MAX_IDS = 10  # in the command that writes the report again
 
 
-def write(comparison: Comparison, folder: Path, title: str, ids: Sequence[str] = ()) -> list[Path]:
+def write(
+    comparison: Comparison,
+    folder: Path,
+    title: str,
+    ids: Sequence[str] = (),
+    every_pair: bool = False,
+) -> list[Path]:
     """Write a report into a folder and return its files; an `OSError` leaves none of them there.
 
     report.html     the page, with all pictures in it
@@ -51,7 +57,8 @@ def write(comparison: Comparison, folder: Path, title: str, ids: Sequence[str] =
     comparison.json the settings and which are better than which, see `comparison_object`
     curves.npz      every metric by step, see `curve_arrays`
 
-    ids  of the sweeps and runs that it is about, if they were chosen by ids
+    ids         of the sweeps and runs that it is about, if they were chosen by ids
+    every_pair  whether comparison.json has every pair of settings, or the best with each other one
     """
     drawn = [(chart, charts.png(chart.figure)) for chart in charts.drawn(comparison)]
     html = page(comparison, title, ids, drawn)
@@ -64,7 +71,7 @@ def write(comparison: Comparison, folder: Path, title: str, ids: Sequence[str] =
             (folder / name).write_bytes(content)
         write_results(comparison, folder / "results.csv")
         write_settings(comparison, folder / "settings.csv")
-        write_comparison(comparison, folder / "comparison.json")
+        write_comparison(comparison, folder / "comparison.json", every_pair)
         arrays = curve_arrays(comparison.runs)
         np.savez_compressed(folder / "curves.npz", allow_pickle=False, **arrays)
     except OSError:

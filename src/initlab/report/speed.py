@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from initlab.checks import UserError
 from initlab.nn.metrics import Metric
 from initlab.tracking.runs import Curve, Run
 
@@ -24,6 +25,18 @@ class Level:
 
     metric: Metric
     value: float
+
+    @classmethod
+    def parse(cls, text: str) -> Level:
+        """Read METRIC=VALUE; raises `UserError`."""
+        name, _, number = text.partition("=")
+        try:
+            return cls(next(metric for metric in MEASURED if metric == name), float(number))
+        except (StopIteration, ValueError):
+            raise UserError(
+                f"--level {text}: write train/loss or test/accuracy, and what it must reach, as in "
+                "train/loss=0.5"
+            ) from None
 
     @property
     def text(self) -> str:

@@ -16,6 +16,7 @@ from initlab.report.differences import Differences
 from initlab.report.formatting import (
     format_accuracy,
     format_difference,
+    format_half_width,
     format_loss,
     format_loss_std,
     format_points,
@@ -173,7 +174,7 @@ def differences_from_best(
         behind = each.other is setting
         value = paired.difference * (-1 if behind == comparison.by.higher else 1)
         half = (paired.high - paired.low) / 2
-        texts[setting] = Cell(format_difference(value, share), format_difference(half, share))
+        texts[setting] = Cell(format_difference(value, share), format_half_width(half, share))
     if not texts:
         return []
     cells = [texts.get(setting, Cell()) for setting in settings]

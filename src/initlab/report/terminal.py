@@ -10,14 +10,17 @@ from rich.text import Text
 
 from initlab import console
 from initlab.console import style_of
-from initlab.report.answers import MORE_SEEDS, conclusions, more_seeds, notes
+from initlab.report.answers import MORE_SEEDS, conclusions, more_seeds, notes, short_name
 from initlab.report.comparison import Comparison
+from initlab.report.differences import Differences
 from initlab.report.findings import Finding
+from initlab.report.formatting import format_count, format_difference
 from initlab.report.table import Column, Table, table_of
 from initlab.tracking.names import Outcome
 
 MAX_SETTINGS, BEST, WORST = 30, 20, 5  # of more settings, only the best and the worst are shown
 MAX_FAILURES = 5
+MAX_PAIRS = 45  # those of ten settings
 MAX_REASON = 120  # characters
 UNBOUNDED = 10_000  # columns, wider than any table
 RESULTS = (Outcome.FINISHED, Outcome.DIVERGED, Outcome.PRUNED)
@@ -123,6 +126,40 @@ def print_conclusions(comparison: Comparison) -> None:
         console.out.print(Text(sentence))
     if command := more_seeds(comparison):
         console.out.print(Text(f"{MORE_SEEDS}\n{command}"), soft_wrap=True)
+
+
+def print_pairs(comparison: Comparison) -> None:
+    """Print the difference of every pair of settings, with its interval and p."""
+    table = rich.Table(box=None, pad_edge=False, header_style="dim")
+    for title in ("better", "than"):
+        table.add_column(title, overflow="fold")
+    for title in ("by", "low", "high", "seeds", "p", "Holm", ""):
+        table.add_column(title, justify="right", no_wrap=True)
+    share = comparison.by.share
+    pairs = Differences.in_score(comparison).of_all_pairs
+    for each in pairs[:MAX_PAIRS]:
+        paired = each.paired
+        numbers = (paired.difference, paired.low, paired.high)
+        cells = (
+            short_name(comparison, each.better),
+            short_name(comparison, each.other),
+            *("" if number is None else format_difference(number, share) for number in numbers),
+            f"{paired.wins} of {paired.n}",
+            f"{paired.p:.2g}",
+            f"{paired.p_holm:.2g}",
+            "tied" if paired.tied else "",
+        )
+        table.add_row(*map(Text, cells))
+    console.out.print()
+    console.out.print(table)
+    unit = "points of " if share else ""
+    explained = (
+        f"by, low, high: {unit}{comparison.by.title} and its 95 % interval; Holm: p corrected"
+    )
+    console.out.print(Text(f"{explained} for {format_count(len(pairs), 'pair')}", "dim"))
+    if len(pairs) > MAX_PAIRS:
+        left = len(pairs) - MAX_PAIRS
+        console.out.print(Text(f"and {left} more pairs, in comparison.json", "dim"))
 
 
 def print_findings(findings: Sequence[Finding]) -> None:

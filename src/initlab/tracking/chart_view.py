@@ -10,8 +10,12 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+
+if TYPE_CHECKING:  # MLflow takes a second to import; whoever has a client has done so
+    from mlflow import MlflowClient
+    from mlflow.entities import Run as TrackedRun
 
 TAG = "mlflow.sharedViewState."
 MOST_VIEWS = 100  # that an experiment keeps, for all of them are read with it
@@ -141,3 +145,24 @@ def chart_page_url(ui: str, experiment_id: str, view: str) -> str:
         f"{ui}/#/{path}?viewStateShareKey={quote(view, safe='')}"
         "&compareRunsMode=CHART&workflowType=machine_learning"
     )
+
+
+def compare_page_url(ui: str, experiment_ids: Sequence[str], run_ids: Sequence[str]) -> str:
+    """Return the address of the page that has some runs side by side."""
+    runs, experiments = (quote(json.dumps([*ids])) for ids in (run_ids, experiment_ids))
+    return (
+        f"{ui}/#/compare-runs?runs={runs}&experiments={experiments}&workflowType=machine_learning"
+    )
+
+
+def page_of_runs(client: MlflowClient, ui: str, runs: Sequence[TrackedRun], sweep: str) -> str:
+    """Return the address of the chart page of a sweep that has a view, else of the compare page.
+
+    sweep  the id of the sweep that the runs are of, "" for none
+    """
+    experiments = [*dict.fromkeys(run.info.experiment_id for run in runs)]
+    key = view_key(sweep)
+    for experiment_id in experiments if sweep else ():
+        if f"{TAG}{key}" in client.get_experiment(experiment_id).tags:
+            return chart_page_url(ui, experiment_id, key)
+    return compare_page_url(ui, experiments, [run.info.run_id for run in runs[:MOST_RUNS]])

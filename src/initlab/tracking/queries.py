@@ -7,6 +7,7 @@ import csv
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from initlab.checks import UserError, first_line
@@ -20,6 +21,7 @@ if TYPE_CHECKING:  # MLflow takes a second to import; whoever has a client has d
 
 PAGE = 1000  # runs of one search
 IDS = 100  # in one filter
+SHORT = re.compile(r"[0-9a-f]{4,31}")  # the first letters of a run's id
 SWEEPS = 5  # that are offered instead of one that does not exist
 
 
@@ -32,16 +34,21 @@ def resolve_ids(client: MlflowClient, words: Sequence[str]) -> dict[str, list[st
 
     These are `printable`.
 
-    words  ids of sweeps or of runs; the id of a sweep's summary stands for the sweep
+    words  ids of sweeps or of runs, of which the first letters suffice; the id of a sweep's summary
+           stands for the sweep
 
     Raises `RunsError` for a word that is neither.
     """
     runs = find_runs(client, words)
+    for word in words:
+        if word not in runs and SHORT.fullmatch(word) and (run := find_by_prefix(client, word)):
+            runs[word] = run
     found: dict[str, list[str]] = {}
     for word in words:
         tags = runs[word].data.tags if word in runs else {Tag.ROLE: Role.SUMMARY, Tag.SWEEP: word}
         if tags.get(Tag.ROLE) != Role.SUMMARY:
-            found[word] = [word]
+            run_id = runs[word].info.run_id
+            found[run_id] = [run_id]
             continue
         sweep = tags.get(Tag.SWEEP, word)
         trials = found[printable(sweep)] = trials_of_sweep(client, sweep)
@@ -51,6 +58,22 @@ def resolve_ids(client: MlflowClient, words: Sequence[str]) -> dict[str, list[st
             hint = f"\nThe newest sweeps: {', '.join([*sweeps][:SWEEPS])}" if sweeps else ""
             raise RunsError(f"{word}: there is no sweep and no run of this id{hint}")
     return found
+
+
+def find_by_prefix(client: MlflowClient, prefix: str) -> TrackedRun | None:
+    """Return the run whose id begins so, None if there is none; `RunsError` if there are several.
+
+    A run of a sweep of this name comes before it.
+    """
+    if next(search_runs(client, f"tags.sweep = '{prefix}'"), None):
+        return None
+    found = list(islice(search_runs(client, f"attributes.run_id LIKE '{prefix}%'"), 3))
+    if len(found) > 1:
+        raise RunsError(
+            f"{prefix}: several runs begin so; type more of the id, such as "
+            + " or ".join(run.info.run_id[: len(prefix) + 4] for run in found)
+        )
+    return found[0] if found else None
 
 
 def trials_of_sweep(client: MlflowClient, sweep: str) -> list[str]:

@@ -138,8 +138,7 @@ def open_store(uri: str | None, experiment: str, project: Path, create: bool = T
     `TrackingError` within 15 seconds if the store cannot be used. If `create` is false nothing is
     written, and what does not exist is a `MissingError`.
     """
-    default = sqlite.uri_of(project / "mlflow.db")
-    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or default
+    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or sqlite.uri_of(project / "mlflow.db")
     with explained(uri):
         if not create:
             client = connect(uri)
@@ -157,13 +156,16 @@ def open_store(uri: str | None, experiment: str, project: Path, create: bool = T
                     make_ready(database)
                 client = MlflowClient(uri)
                 experiment_id = make_experiment(client, experiment, artifacts)
+    return Store(client, experiment_id, uri, *served_at(uri, project))
+
+
+def served_at(uri: str, project: Path) -> tuple[str, str | None]:
+    """Return the address of a store's UI, and the command that serves it there, if one must."""
     if urlsplit(uri).scheme in ("http", "https"):
-        return Store(client, experiment_id, uri, uri.rstrip("/"), None)
-    plain = uri == default and Path.cwd() == project
-    command = (
-        "mlflow ui" if plain else f"mlflow ui --backend-store-uri {shlex.quote(mask_password(uri))}"
-    )
-    return Store(client, experiment_id, uri, "http://127.0.0.1:5000", command)
+        return uri.rstrip("/"), None
+    plain = uri == sqlite.uri_of(project / "mlflow.db") and Path.cwd() == project
+    backend = "" if plain else f" --backend-store-uri {shlex.quote(mask_password(uri))}"
+    return "http://127.0.0.1:5000", f"mlflow ui{backend}"
 
 
 def folder_name(experiment: str) -> str:
