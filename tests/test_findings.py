@@ -13,6 +13,7 @@ from initlab.report.findings import (
     Finding,
     MissingRunsError,
     by_value,
+    certainty,
     last,
     loss,
     loss_between,
@@ -114,6 +115,30 @@ def test_constants_stay_only_if_they_do_with_every_seed(ends, stuck):
     assert f"the same as from zeros with {stuck} of 2 seeds" in found.measured
 
 
+@pytest.mark.parametrize(
+    ("gains", "words"),
+    [
+        ([], "no common seed, so that chance may explain it"),
+        ([1], "one seed, so that chance may explain it"),
+        ([1, 2, 3], "3 of 3 seeds, p = 0.25, the least that 3 seeds can give"),
+        ([-1, 2, 3], "2 of 3 seeds, p = 0.5 (with 3 seeds p is 0.25 at least)"),
+        ([1, 2, 3, np.inf], "3 of 3 seeds, p = 0.25, the least that 3 seeds can give"),
+        ([1, 2, 3, 4, 5, 6], "6 of 6 seeds, p = 0.031"),
+    ],
+)
+def test_a_finding_says_what_its_seeds_can_carry(gains, words):
+    runs = [
+        run(f"init={init} seed={seed}", metrics={"m": sign * gain})
+        for init, sign in (("he", 1), ("zeros", 0))
+        for seed, gain in enumerate(gains)
+    ]
+    runs += [run("init=he seed=100"), run("init=zeros seed=101")]
+    he, zeros = Comparison(runs).settings
+    measures = {each.run_id: each.metrics.get("m") for each in runs}
+    assert certainty(he, zeros, lambda each: measures[each.run_id]) == words
+    assert certainty(zeros, he, lambda each: measures[each.run_id], higher=False) == words
+
+
 def test_settings_are_paired_by_their_seeds():
     runs = [run(f"init={i} seed={s}", [10 * s + n]) for n, i in enumerate("ab") for s in (2, 1)]
     one, other = Comparison(runs).settings
@@ -202,7 +227,7 @@ def normed(plain, norm):
 def test_batch_norm_is_faster_where_its_training_accuracy_is_higher():
     found = only("batch_norm", normed({"1": 0.1, "0.1": 0.9}, {"1": 0.8, "0.1": 0.95}))
     assert found.holds
-    assert found.measured == "higher training accuracy at 2 of 2 scales"
+    assert found.measured == "higher training accuracy at 2 of 2 scales (sign test: p = 0.5)"
     assert not only("batch_norm", normed({"1": 0.1, "0.1": 0.9}, {"1": 0.8, "0.1": 0.5})).holds
 
 
@@ -227,7 +252,7 @@ def test_a_gap_is_that_of_training_and_test_accuracy(experiment, key):
     by_heart, gap = findings(Comparison(runs((1.0, 0.75), (0.9, 0.7)), experiment))
     assert by_heart.holds
     assert gap.holds
-    assert gap.measured.endswith("a gap of 25.0 points, then of 20.0 points")
+    assert "a gap of 25.0 points, then of 20.0 points; narrower with" in gap.measured
     by_heart, gap = findings(Comparison(runs((1.0, 0.75), (1.0, 0.7)), experiment))
     assert not by_heart.holds
     assert not gap.holds

@@ -28,16 +28,22 @@ from initlab.report.findings import (
     Finding,
     MissingRunsError,
     accuracy,
+    accuracy_of,
     by_value,
+    certainty,
+    first_below,
     last,
     loss,
     loss_between,
+    loss_of,
+    mean_loss,
     mean_over_runs,
     paired_losses,
     pick,
     steps_to_loss,
 )
-from initlab.report.formatting import format_points
+from initlab.report.formatting import format_p, format_points
+from initlab.report.statistics import compare_pairs
 from initlab.tracking.runs import Run
 
 LEARNED = 0.5  # test accuracy of a network that has learned something
@@ -48,7 +54,8 @@ STD_1, STD_5 = (Statistic.UNIT_STD.of_layer(layer) for layer in (1, 5))
 
 def constants_stay(runs: Comparison) -> Finding:
     zeros, constant = pick(runs, init="zeros"), pick(runs, init="const001")
-    others = [loss(each) for each in runs.settings if each not in (zeros, constant)]
+    random = [each for each in runs.settings if each not in (zeros, constant)]
+    others = [loss(each) for each in random]
     pairs = paired_losses(zeros, constant)
     if not others:
         raise MissingRunsError
@@ -63,36 +70,42 @@ def constants_stay(runs: Comparison) -> Finding:
 
 
 def he_first(runs: Comparison) -> Finding:
-    steps = [steps_to_loss(pick(runs, init=name), LOW_LOSS) for name in ("he", "xavier", "std001")]
+    found = [pick(runs, init=name) for name in ("he", "xavier", "std001")]
+    steps = [steps_to_loss(each, LOW_LOSS) for each in found]
+    sure = certainty(found[0], found[1], first_below(LOW_LOSS), higher=False)
     return Finding(
         "He learns fastest, then Xavier, then 0.01",
         steps == sorted(steps) and math.isfinite(steps[1]),
-        f"first loss below {LOW_LOSS} at step {', '.join(f'{step:.0f}' for step in steps)}",
+        f"first loss below {LOW_LOSS} at step {', '.join(f'{step:.0f}' for step in steps)}; He "
+        f"before Xavier with {sure}",
     )
 
 
 def batches_do_not_help(runs: Comparison) -> Finding:
     zeros = pick(runs, init="zeros")
-    others = [accuracy(each) for each in runs.settings if each is not zeros]
+    others = [each for each in runs.settings if each is not zeros]
     if not others:
         raise MissingRunsError
+    least = min(others, key=accuracy)
     return Finding(
         "From zeros, a network learns nothing with changing batches either",
-        accuracy(zeros) < CHANCE and min(others) > LEARNED,
-        f"test accuracy {accuracy(zeros):.1%} from zeros, at least {min(others):.1%} from random "
-        "weights",
+        accuracy(zeros) < CHANCE and accuracy(least) > LEARNED,
+        f"test accuracy {accuracy(zeros):.1%} from zeros, at least {accuracy(least):.1%} from "
+        f"random weights; higher with {certainty(least, zeros, accuracy_of)}",
     )
 
 
 def tenth_is_best(runs: Comparison) -> Finding:
     found = {name: pick(runs, init=name) for name in ("std1", "std01", "std001", "std0001")}
-    best = min(found, key=lambda name: loss(found[name]))
+    best, second, *_ = sorted(found, key=lambda name: loss(found[name]))
+    sure = certainty(found[best], found[second], loss_of, higher=False)
     return Finding(
         "Of the standard deviations 1, 0.1, 0.01 and 0.001, 0.1 is best",
         best == "std01" == max(found, key=lambda name: accuracy(found[name])),
         "; ".join(
             f"{name} loss {loss(each):.3f}, {accuracy(each):.1%}" for name, each in found.items()
-        ),
+        )
+        + f"; lower loss from {best} than from {second} with {sure}",
     )
 
 
@@ -100,11 +113,14 @@ def largest_falls_fastest(runs: Comparison) -> Finding:
     found = {name: pick(runs, init=name) for name in ("std1", "std01", "std001", "std0001")}
     losses = {name: loss_between(each, 0, 100) for name, each in found.items()}
     later = {name: loss_between(each, 1000, 1100) for name, each in found.items()}
+    best, second, *_ = sorted(losses, key=lambda name: losses[name])
+    sure = certainty(found[best], found[second], mean_loss(0, 100), higher=False)
     return Finding(
         "With the largest scale, the loss falls fastest",
-        min(losses, key=lambda name: losses[name]) == "std1",
+        best == "std1",
         "mean loss of steps 0 to 100, and 1,000 to 1,100: "
-        + "; ".join(f"{name} {losses[name]:.2f}, {later[name]:.2f}" for name in found),
+        + "; ".join(f"{name} {losses[name]:.2f}, {later[name]:.2f}" for name in found)
+        + f"; at first lower from {best} than from {second} with {sure}",
     )
 
 
@@ -115,9 +131,10 @@ def xavier_beats_tenth(runs: Comparison) -> Finding:
     return Finding(
         "Xavier, whose scale depends on the width of each layer, beats 0.1 for all layers",
         wins == len(pairs) and accuracy(xavier) > accuracy(tenth),
-        f"lower loss with {wins} of {len(pairs)} seeds, on the same batches each time: "
-        f"{loss(xavier):.3f} and {loss(tenth):.3f} on average, test accuracy "
-        f"{accuracy(xavier):.2%} and {accuracy(tenth):.2%}",
+        f"lower loss with {certainty(xavier, tenth, loss_of, higher=False)}, on the same batches "
+        f"each time: {loss(xavier):.3f} and {loss(tenth):.3f} on average; test accuracy "
+        f"{accuracy(xavier):.2%} and {accuracy(tenth):.2%}, higher with "
+        f"{certainty(xavier, tenth, accuracy_of)}",
     )
 
 
@@ -129,32 +146,44 @@ def he_needs_relu(runs: Comparison) -> Finding:
         for activation in ("sigmoid", "relu")
     }
     shown = fair["he", "relu"] - max(fair["std01", "sigmoid"], fair["xavier", "sigmoid"])
-    own = fair["he", "relu"] - max(fair["std01", "relu"], fair["xavier", "relu"])
+    rival = max(("std01", "xavier"), key=lambda init: fair[init, "relu"])
+    own = fair["he", "relu"] - fair[rival, "relu"]
+    he, other = (pick(runs, init=init, activation="relu") for init in ("he", rival))
     return Finding(
         "He with ReLU beats the others with sigmoid because of its scale",
         own > shown / 2,
         f"{format_points(shown)} points ahead of the others with sigmoid, "
-        f"{format_points(own)} points ahead of the others with ReLU",
+        f"{format_points(own)} points ahead of the others with ReLU; of {rival} with ReLU with "
+        f"{certainty(he, other, accuracy_of)}",
     )
 
 
 def shape_does_not_matter(runs: Comparison) -> Finding:
-    gaps, stds = {}, []
+    """Compare pairs of settings; by chance, all n seeds agree in one of 2^(n-1) pairs."""
+    pairs = {}
     for activation in sorted({run.params["activation"] for run in runs.runs}):
         for normal, uniform in UNIFORM.items():
             one = pick(runs, init=normal, activation=activation)
             other = pick(runs, init=uniform, activation=activation)
-            gaps[f"{normal}, {activation}"] = accuracy(one) - accuracy(other)
-            stds.append(std_sum(one, other))
-    largest = max(gaps, key=lambda name: abs(gaps[name]))
-    inside = sum(abs(gap) <= std for gap, std in zip(gaps.values(), stds))
-    typical = float(np.mean([abs(gap) for gap in gaps.values()]))
+            (paired,) = compare_pairs([(one.by_seed(accuracy_of), other.by_seed(accuracy_of))])
+            if paired is None:
+                raise MissingRunsError(one.name, other.name)
+            pairs[f"{normal}, {activation}"] = paired
+    largest = max(pairs, key=lambda name: abs(pairs[name].difference))
+    gap = float(np.mean([abs(paired.difference) for paired in pairs.values()]))
+    half = float(np.mean([paired.half_width for paired in pairs.values()]))
+    equal = sum(abs(paired.difference) <= paired.half_width for paired in pairs.values())
+    agree = sum(paired.wins in (0, paired.n) for paired in pairs.values())
+    seeds = max(paired.n for paired in pairs.values())
+    chance = len(pairs) * 2.0 ** (1 - seeds)
     return Finding(
         "Uniform and normal weights of the same variance train equally well",
-        typical <= float(np.mean(stds)),
-        f"test accuracies differ by {format_points(typical)} points on average, by less than the "
-        f"standard deviations in {inside} of {len(gaps)} pairs, and by "
-        f"{format_points(abs(gaps[largest]))} points at most ({largest})",
+        gap <= half and equal >= 0.9 * len(pairs),
+        f"test accuracies differ by {format_points(gap)} points on average, by "
+        f"{format_points(abs(pairs[largest].difference))} at most ({largest}); 0 is within the "
+        f"95 % interval of {equal} of {len(pairs)} differences, ± {format_points(half)} points on "
+        f"average with {seeds} seeds; all seeds agree which is better in {agree} pairs, by chance "
+        f"in {chance:.2g}",
     )
 
 
@@ -213,21 +242,29 @@ def detour(path: NDArray[np.float64]) -> float:
 def others_beat_sgd(runs: Comparison) -> Finding:
     sgd = pick(runs, optimizer="sgd")
     others = {name: pick(runs, optimizer=name) for name in ("momentum", "adagrad", "adam")}
+    slowest = max(others, key=lambda name: loss(others[name]))
+    sure = certainty(others[slowest], sgd, loss_of, higher=False)
     return Finding(
         "Momentum, AdaGrad and Adam learn faster than SGD",
         all(loss(each) < loss(sgd) for each in others.values()),
         f"loss: sgd {loss(sgd):.3f}, "
-        + ", ".join(f"{name} {loss(each):.3f}" for name, each in others.items()),
+        + ", ".join(f"{name} {loss(each):.3f}" for name, each in others.items())
+        + f"; {slowest} lower than sgd with {sure}",
     )
 
 
 def adagrad_is_first(runs: Comparison) -> Finding:
     found = {name: pick(runs, optimizer=name) for name in OPTIMIZERS}
+    best, second, *_ = sorted(found, key=lambda name: loss(found[name]))
+    sure = certainty(found[best], found[second], loss_of, higher=False)
     return Finding(
         "AdaGrad is slightly ahead of the others",
-        min(found, key=lambda name: loss(found[name])) == "adagrad",
-        "test accuracy: "
-        + ", ".join(f"{name} {accuracy(each):.1%}" for name, each in found.items()),
+        best == "adagrad",
+        "loss and test accuracy: "
+        + ", ".join(
+            f"{name} {loss(each):.4f}, {accuracy(each):.1%}" for name, each in found.items()
+        )
+        + f"; {best} has a lower loss than {second} with {sure}",
     )
 
 
@@ -311,7 +348,8 @@ def small_learns_nothing(runs: Comparison) -> Finding:
         and loss(found["he"]) < loss(found["xavier"]),
         "; ".join(
             f"{name} loss {loss(each):.3f}, {accuracy(each):.1%}" for name, each in found.items()
-        ),
+        )
+        + f"; he better than xavier with {certainty(found['he'], found['xavier'], accuracy_of)}",
     )
 
 
@@ -321,7 +359,8 @@ def norm_is_faster(runs: Comparison) -> Finding:
     return Finding(
         "With batch norm, a network learns faster at nearly every scale",
         wins >= 0.8 * len(plain),
-        f"higher training accuracy at {wins} of {len(plain)} scales",
+        f"higher training accuracy at {wins} of {len(plain)} scales (sign test: p "
+        f"{format_p(sign_test(wins, len(plain)))})",
     )
 
 
@@ -355,6 +394,7 @@ def narrows_gap(key: str, name: str, runs: Comparison) -> Finding:
     found = by_value(runs.settings, key)
     without, most = (found[value] for value in (min(found), max(found)))
     gaps = [accuracy_gap(without), accuracy_gap(most)]
+    sure = certainty(most, without, gap_of, higher=False)
     ends = [
         f"{last(each, Metric.TRAIN_ACCURACY):.1%} and {accuracy(each):.1%}"
         for each in (without, most)
@@ -363,32 +403,43 @@ def narrows_gap(key: str, name: str, runs: Comparison) -> Finding:
         f"{name.capitalize()} narrows the gap between training and test accuracy",
         gaps[1].mean + (gaps[1].std or 0.0) < gaps[0].mean - (gaps[0].std or 0.0),
         f"{ends[0]} without, {ends[1]} with {max(found):g}: a gap of "
-        f"{format_points(gaps[0].mean)} points, then of {format_points(gaps[1].mean)} points",
+        f"{format_points(gaps[0].mean)} points, then of {format_points(gaps[1].mean)} points; "
+        f"narrower with {sure}",
     )
 
 
 def accuracy_gap(setting: Setting) -> Spread:
     """Return training accuracy minus test accuracy over the runs of a setting."""
-    found = Spread.of(
-        run.metrics[Metric.TRAIN_ACCURACY] - run.metrics[Metric.TEST_ACCURACY]
-        for run in setting.finished
-        if {Metric.TRAIN_ACCURACY, Metric.TEST_ACCURACY} <= run.metrics.keys()
-    )
+    found = Spread.of(gap_of(run) for run in setting.finished)
     if found is None:
         raise MissingRunsError(setting.name)
     return found
 
 
+def gap_of(run: Run) -> float | None:
+    """Return training accuracy minus test accuracy of a run."""
+    if not {Metric.TRAIN_ACCURACY, Metric.TEST_ACCURACY} <= run.metrics.keys():
+        return None
+    return run.metrics[Metric.TRAIN_ACCURACY] - run.metrics[Metric.TEST_ACCURACY]
+
+
+def sign_test(wins: int, count: int) -> float:
+    """Return the two-sided p of so many wins where each is as likely as a loss."""
+    from scipy import stats  # type: ignore[import-untyped]
+
+    return float(stats.binomtest(wins, count).pvalue)
+
+
 def memorizes_less(key: str, name: str, runs: Comparison) -> Finding:
     """Compare the training accuracy without a regularizer and with most of it."""
     found = by_value(runs.settings, key)
-    without, most = (
-        last(found[value], Metric.TRAIN_ACCURACY) for value in (min(found), max(found))
-    )
+    ends = found[min(found)], found[max(found)]
+    without, most = (last(each, Metric.TRAIN_ACCURACY) for each in ends)
+    sure = certainty(*ends, lambda run: run.metrics.get(Metric.TRAIN_ACCURACY))
     return Finding(
         f"Without {name}, a network memorizes all training images; with it, not all",
         without > 0.99 > most,
-        f"training accuracy {without:.1%}, then {most:.1%}",
+        f"training accuracy {without:.1%}, then {most:.1%}; higher without with {sure}",
     )
 
 
@@ -413,8 +464,16 @@ def decay_matters(runs: Comparison) -> Finding:
     return Finding(
         "The best trials have a weight decay between 1e-8 and 1e-6",
         inside > share + 0.2,
-        f"{inside:.0%} of the best {len(decays)}, {share:.0%} of all trials",
+        f"{inside:.0%} of the best {len(decays)}, {share:.0%} of all trials; by chance so many or "
+        f"more with p {format_p(at_least(round(inside * len(decays)), len(decays), share))}",
     )
+
+
+def at_least(hits: int, count: int, share: float) -> float:
+    """Return how likely so many hits or more are if each has the chance `share`."""
+    from scipy import stats
+
+    return float(stats.binomtest(hits, count, share, alternative="greater").pvalue)
 
 
 def best_values(runs: Comparison, key: str) -> list[float]:
@@ -424,12 +483,6 @@ def best_values(runs: Comparison, key: str) -> list[float]:
     if len(found) < count or count < 5:
         raise MissingRunsError(key)
     return [float(setting.runs[0].params[key]) for setting in found[:count]]
-
-
-def std_sum(*settings: Setting) -> float:
-    """Return the sum of the standard deviations of the accuracy over seeds."""
-    found = [setting.accuracy for setting in settings]
-    return sum(each.std or 0.0 for each in found if each)
 
 
 CLAIMS: dict[str, tuple[Claim, ...]] = {

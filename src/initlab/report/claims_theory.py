@@ -15,6 +15,8 @@ from initlab.report.findings import (
     Finding,
     MissingRunsError,
     accuracy,
+    accuracy_of,
+    certainty,
     depth_scale,
 )
 from initlab.report.formatting import format_positive, join_words
@@ -182,6 +184,8 @@ def by_phase(runs: Comparison) -> dict[str, list[Setting]]:
 def critical_trains_best(runs: Comparison) -> Finding:
     best = {name: max(settings, key=accuracy) for name, settings in by_phase(runs).items()}
     ordered, critical, chaotic = map(accuracy, best.values())
+    rival = max(("ordered", "chaotic"), key=lambda name: accuracy(best[name]))
+    sure = certainty(best["critical"], best[rival], accuracy_of)
     return Finding(
         "At the edge of chaos, a deep network trains best",
         critical > max(ordered, chaotic),
@@ -190,7 +194,8 @@ def critical_trains_best(runs: Comparison) -> Finding:
             f"{name} {accuracy(setting):.1%}"
             + (f" at {setting.values[RATE]}" if RATE in setting.values else "")
             for name, setting in best.items()
-        ),
+        )
+        + f"; better than {rival} with {sure}",
     )
 
 

@@ -9,6 +9,8 @@ import numpy as np
 
 from initlab.nn.metrics import Metric
 from initlab.report.comparison import SEED, Comparison, Setting
+from initlab.report.formatting import format_p
+from initlab.report.statistics import compare_pairs
 from initlab.tracking.runs import Curve, Run
 
 DEPTH = "model.depth"  # the key of the number of hidden layers
@@ -79,7 +81,36 @@ def mean_over_runs(setting: Setting, measure: Callable[[Run], float | None]) -> 
 
 def loss(setting: Setting) -> float:
     """Return the mean training loss at the end."""
-    return mean_over_runs(setting, lambda run: run.loss)
+    return mean_over_runs(setting, loss_of)
+
+
+def certainty(
+    better: Setting,
+    other: Setting,
+    measure: Callable[[Run], float | None],
+    higher: bool = True,
+) -> str:
+    """Say how many seeds agree that one setting is better than another, and what they can carry.
+
+    A run whose number is infinite does not count.
+    """
+
+    def finite(run: Run) -> float | None:
+        value = measure(run)
+        return value if value is not None and np.isfinite(value) else None
+
+    (paired,) = compare_pairs([(better.by_seed(finite), other.by_seed(finite))], higher)
+    if paired is None:
+        return "no common seed, so that chance may explain it"
+    if paired.n == 1:
+        return "one seed, so that chance may explain it"
+    words = f"{paired.wins} of {paired.n} seeds, p {format_p(paired.p)}"
+    if paired.decidable:
+        return words
+    least = 2.0 ** (1 - paired.n)
+    if paired.p > least:
+        return f"{words} (with {paired.n} seeds p is {least:g} at least)"
+    return f"{words}, the least that {paired.n} seeds can give"
 
 
 def paired_losses(first: Setting, second: Setting) -> list[tuple[float, float]]:
@@ -116,20 +147,41 @@ def curve_of(run: Run, metric: str) -> Curve:
 def loss_between(setting: Setting, start: int, end: int) -> float:
     """Return the mean training loss over the steps from `start` to before `end`."""
 
+    return mean_over_runs(setting, mean_loss(start, end))
+
+
+def mean_loss(start: int, end: int) -> Callable[[Run], float | None]:
+    """Return the measure of a run's mean training loss from a step to before another."""
+
     def measure(run: Run) -> float | None:
         losses = curve_of(run, Metric.TRAIN_LOSS)
         inside = losses.values[(losses.steps >= start) & (losses.steps < end)]
         return float(inside.mean()) if inside.size else None
 
-    return mean_over_runs(setting, measure)
+    return measure
 
 
 def steps_to_loss(setting: Setting, limit: float) -> float:
     """Return the mean of the first steps with a loss below a limit, inf if a run has none."""
+    return mean_over_runs(setting, first_below(limit))
+
+
+def first_below(limit: float) -> Callable[[Run], float]:
+    """Return the measure of the first step at which a run's loss is below a limit, else inf."""
 
     def measure(run: Run) -> float:
         losses = curve_of(run, Metric.TRAIN_LOSS)
         below = losses.steps[losses.values < limit]
         return float(below[0]) if below.size else np.inf
 
-    return mean_over_runs(setting, measure)
+    return measure
+
+
+def loss_of(run: Run) -> float | None:
+    """Return the final training loss of a run."""
+    return run.loss
+
+
+def accuracy_of(run: Run) -> float | None:
+    """Return the final test accuracy of a run."""
+    return run.accuracy

@@ -53,6 +53,13 @@ class Paired:
         return not (self.p_holm < SIGNIFICANT and self.low * self.high > 0)
 
     @property
+    def half_width(self) -> float:
+        """Half the width of the interval, infinite for a single seed."""
+        if self.low is None or self.high is None:
+            return float("inf")
+        return (self.high - self.low) / 2
+
+    @property
     def decidable(self) -> bool:
         """Whether so many seeds can give a p that is significant by itself."""
         return self.n >= seeds_needed(1)
