@@ -17,6 +17,7 @@ from initlab.report.formatting import (
     format_count,
     format_difference,
     format_p,
+    format_value,
     join_words,
 )
 from initlab.report.score import Score
@@ -112,9 +113,11 @@ def headline(comparison: Comparison, differences: Differences) -> list[str]:
         nearest = differing(comparison, found[tied[0]]) if tied[0] in found else ""
         many = f"All {len(others) + 1} settings are tied" if len(tied) > 1 else "They are tied"
         return [f"{many}: {nearest}."]
-    rest = [each for each in differences.brackets if len(each) > 1]
-    groups = [f"{listed(map(name, each))} are tied" for each in rest[:TIES]]
-    return [f"{'; '.join([differing(comparison, found[apart[0]]), *groups])}."]
+    lead = differing(comparison, found[apart[0]])
+    brackets = [each for each in differences.brackets if len(each) > 1][:TIES]
+    ties = [f"{listed(map(name, each))} are tied" for each in brackets]
+    first = bool(ties) and best in brackets[0]
+    return [f"{'; '.join([*ties[:first], lead, *ties[first:]])}."]
 
 
 def unpaired_note(comparison: Comparison) -> list[str]:
@@ -146,9 +149,12 @@ def amount(score: Score, difference: float) -> str:
 
 
 def short_name(comparison: Comparison, setting: Setting) -> str:
-    """Return the option alone where nothing else varies, else the name of a setting."""
-    single = len(comparison.axes) == 1 and comparison.axes[0] in GROUPS
-    return setting.values.get(comparison.axes[0], setting.name) if single else setting.name
+    """Return the name of a setting with bare options: he relu optimizer.lr=0.1."""
+    words = (
+        format_value(value) if key in GROUPS else f"{key}={format_value(value)}"
+        for key, value in setting.values.items()
+    )
+    return " ".join(words) or setting.name
 
 
 def listed(names: Iterable[str]) -> str:
