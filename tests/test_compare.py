@@ -100,7 +100,7 @@ def test_a_table_of_several_seeds_has_ranks_differences_and_steps(printed):
         for seed in range(8)
     ]
     lines = printed(runs, 120)
-    assert lines[0].replace("\u00a0", " ") == (
+    assert lines[0] == (
         "rank  init    train loss  test accuracy  to the best (95 %)  verdict  steps to loss 1.05"
         "  steps to 52%  seconds"
     )
@@ -508,7 +508,7 @@ def test_real_trials_are_compared_with_those_that_failed(lab, capsys):
     sweep = first.data.tags["sweep"]
     assert compare.run([sweep, "--uri", lab.uri, "--output", str(folder)]) == 0
     lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
-    assert lines[0].split()[:2] == ["n", "train.batch_size"] or "50" in lines[2]
+    assert any(re.search(r"^ +50 +0/1|^ +1 +50 +1 ", line) for line in lines)
     assert "failed  train.batch_size=100: MemoryError: Unable to allocate" in lines
     assert f"report {folder}/report.html" in lines
     assert "viewStateShareKey" in lines[-1]

@@ -32,16 +32,17 @@ def test_a_table_has_the_setting_and_the_cells_of_each_row():
     table = table_of(COMPARED, COMPARED.ranked)
     assert table.settings == COMPARED.ranked
     assert [column.title for column in table.columns] == [
-        "init", "optimizer.lr", "n", "train loss", "test accuracy", "verdict", "seconds"
+        "rank", "init", "optimizer.lr", "n", "train loss", "test accuracy", "verdict", "seconds"
     ]  # fmt: skip
-    assert [column.numeric for column in table.columns] == [False] * 2 + [True] * 3 + [False, True]
+    numeric = [True, False, False, True, True, True, False, True]
+    assert [column.numeric for column in table.columns] == numeric
     best, worst = zip(*(column.cells for column in table.columns))
     assert best == (
-        Cell("he"), Cell("0.1"), Cell("2"), Cell("0.03", "0.01"), Cell("97.0%", "1.4"),
+        Cell("1"), Cell("he"), Cell("0.1"), Cell("2"), Cell("0.03", "0.01"), Cell("97.0%", "1.4"),
         Cell("healthy", word="healthy"), Cell("1.5"),
     )  # fmt: skip
     assert worst == (
-        Cell("a ± b"), Cell("0.2"), Cell("1/2"), Cell("0.5"), Cell("50.0%"),
+        Cell("2"), Cell("a ± b"), Cell("0.2"), Cell("1/2"), Cell("0.5"), Cell("50.0%"),
         Cell("1 dead, 1 diverged", word="1 dead, 1 diverged"), Cell("1.5"),
     )  # fmt: skip
 

@@ -178,7 +178,7 @@ def differences_from_best(
     if not texts:
         return []
     cells = [texts.get(setting, Cell()) for setting in settings]
-    return [Column("to\u00a0the\u00a0best (95\u00a0%)", cells, numeric=True)]
+    return [Column("to the best (95 %)", cells, numeric=True)]
 
 
 def steps_to_levels(comparison: Comparison, settings: Sequence[Setting]) -> list[Column]:
@@ -187,7 +187,7 @@ def steps_to_levels(comparison: Comparison, settings: Sequence[Setting]) -> list
         return []
     return [
         Column(
-            f"steps\u00a0to {level.text}".replace("loss ", "loss\u00a0"),
+            f"steps to {level.text}",
             [steps_cell(level, setting) for setting in settings],
             numeric=True,
             spare=level.metric.is_accuracy,

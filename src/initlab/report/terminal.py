@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Sequence
 
 from rich import table as rich
@@ -22,6 +23,7 @@ MAX_SETTINGS, BEST, WORST = 30, 20, 5  # of more settings, only the best and the
 MAX_FAILURES = 5
 MAX_PAIRS = 45  # those of ten settings
 MAX_REASON = 120  # characters
+TITLE_WIDTH = 8  # that a wrapped title may have at least
 UNBOUNDED = 10_000  # columns, wider than any table
 RESULTS = (Outcome.FINISHED, Outcome.DIVERGED, Outcome.PRUNED)
 
@@ -66,9 +68,10 @@ def rich_table(columns: Sequence[Column], wrap: bool, gap: bool) -> rich.Table:
     table = rich.Table(box=None, pad_edge=False, header_style="dim")
     texts = []
     for column in columns:
-        title = wrapped(column.title) if wrap else column.title
-        heads = [Text(line) for line in title.split("\n")]
         cells = column_texts(column)
+        narrow = max((text.cell_len for text in cells), default=0)
+        title = wrapped(column.title, narrow) if wrap else column.title
+        heads = [Text(line) for line in title.split("\n")]
         if gap:
             cells.insert(BEST, Text("⋮", "dim"))
         width = max(text.cell_len for text in (*heads, *cells))
@@ -88,9 +91,10 @@ def rich_table(columns: Sequence[Column], wrap: bool, gap: bool) -> rich.Table:
     return table
 
 
-def wrapped(title: str) -> str:
-    """Return a title in as many lines as it has words and parts of a key."""
-    return re.sub(r"(?<=\w)(?=\.[a-z])", "\n", title.replace(" ", "\n"))
+def wrapped(title: str, width: int) -> str:
+    """Return a title in lines that are hardly wider than the cells; a key breaks at its dots."""
+    lines = textwrap.wrap(title, max(width, TITLE_WIDTH), break_long_words=False) or [""]
+    return re.sub(r"(?<=\w)(?=\.[a-z])", "\n", "\n".join(lines))
 
 
 def column_texts(column: Column) -> list[Text]:
