@@ -183,7 +183,7 @@ def differences_from_best(
 
 def steps_to_levels(comparison: Comparison, settings: Sequence[Setting]) -> list[Column]:
     """Return a column of the steps to each level, if settings can be compared."""
-    if len(comparison.settings) < 2:
+    if sum(bool(setting.finished) for setting in comparison.settings) < 2:
         return []
     return [
         Column(
