@@ -910,14 +910,26 @@ def test_a_search_over_a_narrow_range_or_zero_has_even_axes():
     [
         [f"lr={a} wd={b}" for a in range(5) for b in range(5)],
         [f"lr={a} wd={b}" for a in range(6) for b in range(6) if (a + b) % 2],  # half of a grid
-        [f"lr={a} wd={a}" for a in range(4)],
-        [f"lr={a} wd={'abcdefgh'[a]}" for a in range(8)],
     ],
 )
-def test_what_is_a_grid_or_small_or_not_of_numbers_is_no_search(names):
+def test_a_grid_of_which_half_was_run_is_a_heat_map_and_no_scatter(names):
     found = drawn(*(run(name, accuracy=[0.1, 0.5]) for name in names))
     assert "scatter" not in found
     assert "heat_map" in found
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"lr={a} wd={a}" for a in range(4)],
+        [f"lr={a} wd={'abcdefgh'[a]}" for a in range(8)],
+        ["init=xavier activation=tanh", "init=he activation=relu"],  # half of a grid
+    ],
+)
+def test_keys_that_were_walked_together_are_neither_a_heat_map_nor_a_random_search(names):
+    found = drawn(*(run(name, accuracy=[0.1, 0.5]) for name in names))
+    assert not {"scatter", "heat_map"} & {*found}
+    assert "accuracy" in found
 
 
 def test_a_search_in_which_nothing_finished_is_drawn():
