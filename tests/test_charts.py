@@ -918,6 +918,13 @@ def test_a_grid_of_which_half_was_run_is_a_heat_map_and_no_scatter(names):
     assert "heat_map" in found
 
 
+def test_a_grid_of_which_less_than_half_was_run_is_no_heat_map():
+    stairs = [f"lr={a} wd={b}" for a in range(4) for b in range(4) if b - a in (0, 1)]
+    runs = [run(name, accuracy=[0.1, 0.5]) for name in (*stairs, "lr=1 wd=0")]
+    assert "heat_map" not in drawn(*runs[:7])
+    assert "heat_map" in drawn(*runs)  # 8 of 16
+
+
 @pytest.mark.parametrize(
     "names",
     [
