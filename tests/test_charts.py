@@ -917,14 +917,33 @@ def test_a_search_over_a_narrow_range_or_zero_has_even_axes():
     [
         [f"lr={a} wd={b}" for a in range(5) for b in range(5)],
         [f"lr={a} wd={b}" for a in range(6) for b in range(6) if (a + b) % 2],  # half of a grid
-        [f"lr={a} wd={a}" for a in range(4)],
-        [f"lr={a} wd={'abcdefgh'[a]}" for a in range(8)],
     ],
 )
-def test_what_is_a_grid_or_small_or_not_of_numbers_is_no_search(names):
+def test_a_grid_of_which_half_was_run_is_a_heat_map_and_no_scatter(names):
     found = drawn(*(run(name, accuracy=[0.1, 0.5]) for name in names))
     assert "scatter" not in found
     assert "heat_map" in found
+
+
+def test_a_grid_of_which_less_than_half_was_run_is_no_heat_map():
+    stairs = [f"lr={a} wd={b}" for a in range(4) for b in range(4) if b - a in (0, 1)]
+    runs = [run(name, accuracy=[0.1, 0.5]) for name in (*stairs, "lr=1 wd=0")]
+    assert "heat_map" not in drawn(*runs[:7])
+    assert "heat_map" in drawn(*runs)  # 8 of 16
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"lr={a} wd={a}" for a in range(4)],
+        [f"lr={a} wd={'abcdefgh'[a]}" for a in range(8)],
+        ["init=xavier activation=tanh", "init=he activation=relu"],  # half of a grid
+    ],
+)
+def test_keys_that_were_walked_together_are_neither_a_heat_map_nor_a_random_search(names):
+    found = drawn(*(run(name, accuracy=[0.1, 0.5]) for name in names))
+    assert not {"scatter", "heat_map"} & {*found}
+    assert "accuracy" in found
 
 
 def test_a_search_in_which_nothing_finished_is_drawn():

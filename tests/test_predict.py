@@ -159,6 +159,16 @@ def test_a_grid_as_json_is_a_list_with_the_settings(ask):
     assert found[1]["settings"] == ["init=xavier", "model.bias_std=1", "seed=7"]
 
 
+def test_a_grid_may_walk_keys_together(ask):
+    typed = ["-m", "init=xavier,he", "activation=tanh,relu", "model.bias_std=0,1"]
+    found = plain(ask, *typed, "sweep.zip=[init,activation]")
+    assert [each["settings"] for each in found] == [
+        [*pair, f"model.bias_std={std}", "sweep.zip=[init,activation]"]
+        for pair in (["init=xavier", "activation=tanh"], ["init=he", "activation=relu"])
+        for std in (0, 1)
+    ]
+
+
 def test_an_experiment_has_its_grid(ask):
     typed = ["-m", "experiment=three_inits", "data=digits"]
     assert len(plain(ask, *typed)) == 18
@@ -183,6 +193,8 @@ def test_an_experiment_has_its_grid(ask):
         ("--seed=1", ["Settings have no dashes: seed=1"]),
         ("what", ["settings have the form key=value"]),
         ("-m seed=range(0,1000) init.scale=range(1,1000)", ["hydra.sweeper.limit", "999,000"]),
+        ("-m init=he,lecun activation=relu sweep.zip=[init,activation]", ["2 of init, 1 of act"]),
+        ("init=he activation=relu sweep.zip=[init,activation]", ["is for sweeps: add -m"]),
         ("-m init=he model=mlp,quadratic", ["model=quadratic", "in the setting model=quadratic"]),
         ("-m init=he,hee", ["init=hee", "in the setting init=hee"]),
         ("-m experiment=hyperparameter_search", ["takes a grid"]),

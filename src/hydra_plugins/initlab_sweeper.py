@@ -26,7 +26,10 @@ class GridConfig:
 
 
 class GridSweeper(CheckedSweeper):
-    """Runs the Cartesian product of all swept values, except trials that have been run before."""
+    """Runs the Cartesian product of all swept values, except trials that have been run before.
+
+    Keys that `sweep.zip` names are walked together.
+    """
 
     def __init__(self, params: Any, where: Any, limit: int) -> None:
         self.params = params or {}
@@ -38,7 +41,8 @@ class GridSweeper(CheckedSweeper):
         from initlab.sweep import execute, grid  # not needed by a single run's discovery
         from initlab.sweep.compose import Composer
 
-        combinations = grid.combinations(self.read(arguments), self.where, self.limit)
+        zipped = grid.zipped_in(self.config)
+        combinations = grid.combinations(self.read(arguments), self.where, self.limit, zipped)
         compose = Composer(self.context.config_loader, self.config)
         status = execute.run_grid(combinations, compose, self.launcher, self.config)
         if status:

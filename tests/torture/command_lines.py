@@ -205,9 +205,13 @@ def typed(value: Any) -> str:
 
 @functools.cache
 def keys_of(section: str, schema: type) -> list[Key]:
-    """Return the keys of a dataclass."""
+    """Return the keys of a dataclass that have a type."""
     hints = typing.get_type_hints(schema)
-    return [Key(section, each.name, hints[each.name]) for each in fields(schema) if each.init]
+    return [
+        Key(section, each.name, hints[each.name])
+        for each in fields(schema)
+        if each.init and hints[each.name] is not Any
+    ]
 
 
 def keys_in(config: Config) -> list[Key]:
@@ -689,6 +693,8 @@ def bad_sweep(rng: random.Random, drawn: Drawn) -> Hostile:
                 "sweep.existing=skip,rerun",
                 "experiment=dropout,std_scale",
             ),
+            *("sweep.zip=seed", "sweep.zip=init,seed", "sweep.zip=[init]", "sweep.zip=[init,nope]"),
+            *("sweep.zip=[[seed,dtype],init]", "sweep.zip={seed:init}", "sweep.zip=[seed,seed]"),
             *("optimizer=sgd,adam optimizer.momentum=1", "model.hidden=[4],[0]", "nope=1,2"),
             *("seed=range(1,inf)", "seed=range(nan)", "optimizer.lr=range(0,1,1e-300)"),
             *(

@@ -42,6 +42,7 @@ from initlab.config.schema import (
     flatten,
     load_option,
     options,
+    zipped_keys,
 )
 from initlab.config.stored import MAX_CONFIG_CHARS, restore
 
@@ -77,4 +78,5 @@ __all__ = [
     "run_name",
     "sweep_id",
     "typed_overrides",
+    "zipped_keys",
 ]

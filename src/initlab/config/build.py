@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any
+from typing import Any, get_type_hints
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -60,8 +60,9 @@ def build(config: DictConfig) -> Config:
 def check_keys(config: DictConfig, path: str = "") -> None:
     """Put values in the place of interpolations, and raise `ConfigError` for what has no place.
 
-    That is a key which is not in the schema, a key or an item without a value, and a mapping in a
-    list. A value that does not fit its key raises OmegaConf's own error.
+    That is a key which is not in the schema, a key or an item without a value, and a mapping or a
+    list in a list, unless the key takes values of any type. A value that does not fit its key
+    raises OmegaConf's own error.
     """
     schema = OmegaConf.get_type(config)
     if schema is None or schema is dict:
@@ -82,7 +83,7 @@ def check_keys(config: DictConfig, path: str = "") -> None:
         if isinstance(child, ListConfig):
             for index in range(len(child)):
                 refuse_missing(child, index, f"{path}{key}[{index}]")
-                if OmegaConf.is_config(child[index]):
+                if OmegaConf.is_config(child[index]) and get_type_hints(schema)[key] is not Any:
                     raise ConfigError(
                         f"{path}{key}[{index}] must be a plain value; got {child[index]}"
                     )

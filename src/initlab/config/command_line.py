@@ -67,7 +67,10 @@ def refuse_invalid(arguments: Sequence[str]) -> None:
 
 
 def refuse_sweeps(overrides: Sequence[Override]) -> None:
-    """Raise `ConfigError` for several values of one key, where a single run was asked for."""
+    """Raise `ConfigError` for what only a sweep can do, where a single run was asked for."""
+    for each in overrides:
+        if each.key_or_group == "sweep.zip" and isinstance(each.value(), list) and each.value():
+            raise ConfigError(f"{each.input_line} is for sweeps: add -m")
     for each in filter(Override.is_sweep_override, overrides):
         key, _, values = str(each.input_line).partition("=")
         raise ConfigError(

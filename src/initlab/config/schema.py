@@ -7,6 +7,8 @@ fields of one dataclass.
 from __future__ import annotations
 
 import inspect
+import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -81,15 +83,19 @@ class Sweep:
               it, or stop with an error before any trial starts
     on_error  after a trial fails: continue with the others, or stop
     dry_run   true lists the trials and their states, and starts none
+    zip       keys of a grid that are walked together, the first value of each, then the second:
+              [init,activation], or a list of such lists; null: all combinations of all keys
     """
 
     existing: str = "skip"
     on_error: str = "continue"
     dry_run: bool = False
+    zip: Any = None
 
     def __post_init__(self) -> None:
         checks.one_of("existing", self.existing, ("skip", "rerun", "error"))
         checks.one_of("on_error", self.on_error, ("continue", "stop"))
+        zipped_keys(self.zip)
 
 
 @dataclass
@@ -144,6 +150,28 @@ class Config:
                     checks.no_such_option(f"model.{place}_init", option, options("init"))
                 )
             self.layer_inits[place] = load_option("init", option).tuned(self.activation, bias_std)
+
+
+def zipped_keys(value: Any) -> list[list[str]]:
+    """Return the lists of keys that a value of `sweep.zip` is; raises `ValueError` for others."""
+    if value is None or value == []:
+        return []
+    several = isinstance(value, list) and all(isinstance(each, list) for each in value)
+    groups = value if several else [value]
+    if not all(
+        isinstance(keys, list)
+        and len(keys) > 1
+        and all(isinstance(key, str) and key for key in keys)
+        for keys in groups
+    ):
+        raise ValueError(
+            "zip must be null, a list of two keys or more, such as [init,activation], or a list of "
+            f"such lists; got {value!r}"
+        )
+    (key, count), *_ = Counter(itertools.chain(*groups)).most_common()
+    if count > 1:
+        raise ValueError(f"zip must name each key once; got {key} more than once")
+    return groups
 
 
 def load_option(group: str, option: str) -> Any:

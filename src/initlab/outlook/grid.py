@@ -35,7 +35,8 @@ def outlooks(loader: ConfigLoader, multirun: DictConfig) -> Iterator[Outlook]:
     settings = grid.read(
         sweeper.params or {}, typed_overrides(multirun.hydra.overrides.task), loader
     )
-    combinations = grid.combinations(settings, sweeper.where or {}, sweeper.limit)
+    zipped = grid.zipped_in(multirun)
+    combinations = grid.combinations(settings, sweeper.where or {}, sweeper.limit, zipped)
     compose = Composer(loader, multirun)
     for name, overrides in checking(name_trials(combinations)):
         try:

@@ -68,6 +68,11 @@ def complete(
     config = corners[0].config
     if config.sweep.existing == "error":
         raise ConfigError("sweep.existing must be one of skip, rerun in a search; got 'error'")
+    if config.sweep.zip:
+        raise ConfigError(
+            "sweep.zip must be null in a search, which chooses each key by itself; "
+            f"hydra/sweeper=grid walks keys together; got {config.sweep.zip}"
+        )
     settings = {name: value for name, value in typed.items() if name != "limit"}
     if settings["sampler"] == "grid":
         settings["trials"] = len(space.combinations)

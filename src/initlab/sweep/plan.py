@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
@@ -14,7 +15,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from initlab.checks import UserError
+from initlab.checks import UserError, choices
 from initlab.config import Config, ConfigError, explain
 from initlab.process import is_gone
 from initlab.report.comparison import ordered
@@ -73,8 +74,13 @@ class TrialPlan:
         return done and self.config.sweep.existing != "rerun"
 
 
-def refuse_unlistable(overrides: Sequence[Override], limit: int) -> None:
-    """Raise `ConfigError` for a grid whose values cannot be listed, or that is too large."""
+def refuse_unlistable(
+    overrides: Sequence[Override], limit: int, zipped: Sequence[Sequence[str]] = ()
+) -> None:
+    """Raise `ConfigError` for a grid whose values cannot be listed, or that is too large.
+
+    zipped  lists of keys that are walked together, which must have equally many values
+    """
     sizes: dict[str, int] = {}
     for override in overrides:
         swept = override.is_sweep_override()
@@ -85,8 +91,47 @@ def refuse_unlistable(overrides: Sequence[Override], limit: int) -> None:
             )
         if swept and override.key_or_group == "experiment":
             raise ConfigError(f"{override.input_line}: each has a grid of its own; name one")
+        if swept and override.key_or_group == "sweep.zip":
+            whole = shlex.quote(f"sweep.zip=[{override.get_value_string()}]")
+            raise ConfigError(
+                f"{override.input_line}: it cannot be swept; a list stands in brackets, around "
+                f"which the shell needs quotes:\n  {whole}"
+            )
         sizes[override.get_key_element()] = count_values(override) if swept else 1
-    refuse_large(sizes, limit)
+    for group in zipped:
+        refuse_unequal(sizes, group)
+    axes = axes_of(sizes, zipped)
+    refuse_large({" with ".join(keys): sizes[keys[0]] for keys in axes}, limit)
+
+
+def refuse_unequal(sizes: Mapping[str, int], zipped: Sequence[str]) -> None:
+    """Raise `ConfigError` if keys cannot be walked together."""
+    given = {key.lstrip("+"): size for key, size in sizes.items()}
+    for key in zipped:
+        if key not in given:
+            swept = [each for each, size in given.items() if size > 1]
+            raise ConfigError(
+                f"sweep.zip names {key}, which must be given values, as in {key}=a,b."
+                f"{choices(key, swept) if swept else ''}"
+            )
+    if len({given[key] for key in zipped}) > 1:
+        counts = ", ".join(f"{given[key]:,} of {key}" for key in zipped)
+        raise ConfigError(
+            f"sweep.zip: {' and '.join(zipped)} must have equally many values; got {counts}"
+        )
+
+
+def axes_of(keys: Iterable[str], zipped: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return the keys of each axis of a grid; zipped ones share the place of the first of them.
+
+    keys  as typed, some with a + or ++ before the name that `zipped` has
+    """
+    axes: dict[str, list[str]] = {}
+    for key in keys:
+        name = key.lstrip("+")
+        group = next((group for group in zipped if name in group), [name])
+        axes.setdefault(group[0], []).append(key)
+    return [*axes.values()]
 
 
 def refuse_large(sizes: Mapping[str, int], limit: int) -> None:

@@ -50,7 +50,8 @@ def draw_heat_map(comparison: Comparison) -> Chart | None:
 
     The better, the lighter; a frame marks the best, and a cell without a number says why. None if
     other than two keys vary, or if they are of a random search or have more values than a page has
-    room for.
+    room for. None as well if most cells were not run, or no more than one for each value of a key,
+    as where two keys were walked together.
     """
     keys = varied_keys(comparison)
     if len(keys) != 2 or search_keys(comparison):
@@ -61,6 +62,9 @@ def draw_heat_map(comparison: Comparison) -> Chart | None:
         down, across = across, down  # a phase diagram is usually drawn with its depth upright
     rows, columns = values_of(comparison, down), values_of(comparison, across)
     if len(rows) > MOST_ROWS or len(columns) > MOST_COLUMNS:
+        return None
+    filled = len(comparison.settings)
+    if 2 * filled < len(rows) * len(columns) or filled <= max(len(rows), len(columns)):
         return None
     subject, share = ranking_metric(comparison)
     placed = {
