@@ -33,7 +33,7 @@ from mlflow import MlflowClient
 from initlab.config import PROJECT, options
 from initlab.nn.metrics import Metric
 from initlab.report import charts
-from initlab.report.answers import layers_note
+from initlab.report.answers import conclusions, layers_note, spread_note
 from initlab.report.claims import findings
 from initlab.report.comparison import Comparison
 from initlab.report.table import SECONDS, Table, table_of
@@ -124,6 +124,7 @@ def run(stem: str, arguments: Sequence[str], pictures: Sequence[str]) -> tuple[C
         "",
         *(line for lines in shown for line in lines),
         *result_lines(comparison),
+        *conclusion_lines(comparison),
         *claim_lines(comparison),
     ]
     return cost, "\n".join(lines) + "\n"
@@ -198,15 +199,18 @@ def render_markdown(table: Table) -> list[str]:
 
 def note_lines(comparison: Comparison) -> list[str]:
     """Return what a reader of the table needs to know."""
-    seeds = max(len(setting.runs) for setting in comparison.settings)
-    notes = layers_note(comparison)
-    if seeds > 1:
-        notes.append(f"Mean{'' if notes else ' ± standard deviation'} over {seeds} seeds.")
+    notes = [*layers_note(comparison), *spread_note(comparison)]
     if any(Metric.TRAIN_LOSS in run.curves for run in comparison.runs):
         notes.append(
             "The training loss is the mean of the last 100 batches, each before its update."
         )
     return [" ".join(notes), ""] if notes else []
+
+
+def conclusion_lines(comparison: Comparison) -> list[str]:
+    """Return which differences between settings are real, as Markdown."""
+    found = conclusions(comparison)
+    return [" ".join(found), ""] if found else []
 
 
 def claim_lines(comparison: Comparison) -> list[str]:

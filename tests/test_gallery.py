@@ -72,7 +72,13 @@ def test_a_table_has_a_row_a_setting_its_numbers_to_the_right():
     assert table[0].split(" | ")[1:3] == ["a.b", "train loss"]
     assert table[1].startswith("| --: | :-- | --: | --: | :-- |")
     assert table[2].startswith("| 1 | 1 | 0.55 ± 0 |  | healthy |")
-    assert "Mean ± standard deviation over 2 seeds." in table[-2]
+    assert table[-2].startswith("±: standard deviation over 2 seeds; to the best: ")
+
+
+def test_what_can_be_concluded_follows_the_table():
+    (sentences, _) = gallery.conclusion_lines(comparison(2))
+    assert "6 seeds or more can tell them apart" in sentences
+    assert gallery.conclusion_lines(comparison(1)) == []
 
 
 def test_a_long_table_is_folded_and_a_very_long_one_cut():
