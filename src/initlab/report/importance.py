@@ -17,7 +17,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from initlab.report.comparison import SEED, Comparison
+from initlab.report.comparison import SEED, Comparison, natural
 from initlab.report.formatting import join_words
 from initlab.tracking.names import Outcome
 from initlab.tracking.runs import Run
@@ -26,6 +26,7 @@ FEWEST_SETTINGS = 4
 FEWEST_RUNS = 10  # that a forest is grown from
 TREES, DEPTH = 64, 6  # at Optuna's depth of 64, 300 runs take six times as long for the same shares
 DECADES = 20.0  # numbers that span such a factor are taken by their logarithm, as on an axis
+MOST_NAMES = 20  # of a key; of more, such as lists, the order counts: each would be a dimension
 P = 0.05
 BIN = 5  # runs in each group of a test, at least
 MOST_BINS = 4
@@ -265,9 +266,12 @@ def estimate(
     space: dict[str, FloatDistribution | CategoricalDistribution] = {}
     places: list[Sequence[float | str]] = []
     for name, column in zip(names, columns):
+        known = sorted({*column}, key=natural)
         found = numbers(column)
+        if found is None and len(known) > MOST_NAMES:
+            found = np.array([known.index(value) for value in column], np.float64)
         if found is None:
-            space[name] = CategoricalDistribution(sorted({*column}))
+            space[name] = CategoricalDistribution(known)
             places.append(column)
         else:  # fANOVA takes no logarithm, and its forest only single precision
             space[name] = FloatDistribution(0, 1)
@@ -358,7 +362,7 @@ def importance_note(comparison: Comparison) -> str:
     found = importance(comparison)
     if not found:
         return ""
-    by = "Optuna estimates: " if found.estimated else ""
+    by = {None: "Optuna estimates: ", 1: "With one run a setting, "}.get(found.each, "")
     variance = f"of the variance of the {found.score}"
     told = [each for each in found.shares if each.share >= SLIGHT and not each.chance][:MENTIONED]
     if not told:

@@ -73,22 +73,19 @@ def shown(found: Importance) -> list[Share]:
 
 def caption(found: Importance, bars: list[Share]) -> str:
     """Say how the shares were found, and what their names stand for."""
-    by = (
-        "estimated by Optuna (fANOVA, a forest of trees)"
-        if found.estimated
-        else "by analysis of variance"
-    )
-    test = "Kruskal-Wallis" if found.estimated else "F"
+    by, test = "by analysis of variance", "F"
+    if found.estimated:
+        by, test = "estimated by Optuna (fANOVA)", "Kruskal-Wallis"
     names = [each.name for each in bars]
-    pair = next((each for each in names if " × " in each), "")
+    pair = any(" × " in each for each in names)
     together = [each for each in names if " with " in each and " × " not in each]
     return sentences(
         f"Share of the variance of the {found.score} over {format_count(found.runs, 'run')} that "
         f"each setting explains, {by}.",
-        f"{pair}: what their combination adds." if pair else "",
+        "×: what a combination adds." if pair else "",
+        "With one run a setting, chance is part of that." if pair and not found.rest else "",
         f"{join_words(together)}: they change together." if together else "",
         *(f"{each.name}: {each.meaning}." for each in found.rest),
-        "With one run a setting, chance is part of it." if pair and not found.rest else "",
         f"Pale: no more than chance may give ({test} test, p ≥ 0.05)."
         if any(each.chance for each in bars)
         else "",
