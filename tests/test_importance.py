@@ -127,12 +127,12 @@ def test_known_effects_are_found_and_what_is_chance_is_marked():
     assert marks == {"a": False, "b": False, "a × b": True}
 
 
-def test_chance_is_taken_for_an_effect_in_one_of_twenty_grids():
+@pytest.mark.parametrize(
+    "values", [{"a": "xyz", "b": "xy", "seed": range(3)}, {"a": "xyz", "b": "xy", "c": range(4)}]
+)
+def test_chance_is_taken_for_an_effect_in_one_of_twenty_grids(values):
     rng = np.random.default_rng(2)
-    found = [
-        importance(grid(lambda **_: rng.normal(), a="xyz", b="xy", seed=range(3)))
-        for _ in range(300)
-    ]
+    found = [importance(grid(lambda **_: rng.normal(), **values)) for _ in range(300)]
     for name in ("a", "b", "a × b"):
         marks = [each.chance for one in found for each in one.shares if each.name == name]
         assert 0.02 < 1 - np.mean(marks) < 0.08

@@ -211,22 +211,23 @@ def analyze(names: Sequence[str], values: Floats, repeats: str) -> tuple[list[Sh
 
     total = squares(centered)
     within = squares(centered - means(*axes)) / total
-    freedom = values.size - values.size // each
-
-    def share(kept: Keys, effect: Floats, degrees: int) -> Share:
-        part = squares(effect) / total
-        chance = each > 1 and not exceeds_chance(part, degrees, within, freedom)
-        return Share(" × ".join(kept), part, chance)
-
     main = [means(axis) for axis in axes]
-    shares = [share((names[axis],), main[axis], sizes[axis] - 1) for axis in axes]
+    found = [(names[axis], main[axis], sizes[axis] - 1) for axis in axes]
     for one, two in itertools.combinations(axes, 2):
         effect = means(one, two) - main[one] - main[two]
         degrees = (sizes[one] - 1) * (sizes[two] - 1)
-        shares.append(share((names[one], names[two]), effect, degrees))
+        found.append((f"{names[one]} × {names[two]}", effect, degrees))
+    parts = [squares(effect) / total for _, effect, _ in found]
+    left = max(0.0, 1 - within - sum(parts))
+    error, freedom = within, values.size - values.size // each
+    if each == 1:  # as usual, larger combinations are taken for chance
+        error, freedom = left, values.size - 1 - sum(degrees for *_, degrees in found)
+    shares = [
+        Share(name, part, freedom > 0 and not exceeds_chance(part, degrees, error, freedom))
+        for (name, _, degrees), part in zip(found, parts)
+    ]
     rest = []
     if len(names) > 2:
-        left = max(0.0, 1 - within - sum(each.share for each in shares))
         meaning = "combinations of three settings or more"
         rest.append(Share("rest", left, meaning=meaning if each > 1 else f"{meaning}, and chance"))
     if each > 1:
@@ -235,17 +236,17 @@ def analyze(names: Sequence[str], values: Floats, repeats: str) -> tuple[list[Sh
     return shares, rest
 
 
-def exceeds_chance(part: float, degrees: int, within: float, freedom: int) -> bool:
+def exceeds_chance(part: float, degrees: int, error: float, freedom: int) -> bool:
     """Return whether a share of the variance is more than chance may give, by an F test.
 
     degrees  of freedom of the share
-    within   the share within settings, and `freedom` its degrees
+    error    the share that is taken for chance, and `freedom` its degrees
     """
     from scipy.special import fdtrc  # type: ignore[import-untyped]
 
-    if within == 0:
+    if error == 0:
         return part > 0
-    return bool(fdtrc(degrees, freedom, (part / degrees) / (within / freedom)) < P)
+    return bool(fdtrc(degrees, freedom, (part / degrees) / (error / freedom)) < P)
 
 
 def estimate(
