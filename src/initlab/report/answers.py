@@ -20,6 +20,7 @@ from initlab.report.formatting import (
     format_value,
     join_words,
 )
+from initlab.report.importance import importance_note
 from initlab.report.score import Score
 from initlab.report.statistics import accuracy_noise, seeds_needed
 from initlab.report.table import accuracy_cell, has_curves, layer_stds, loss_cell, steps_cell
@@ -69,7 +70,11 @@ def answer(comparison: Comparison) -> list[str]:
     elif len(comparison.data) > 1:
         sentences += data_note(comparison)
     elif len(done) > 1:
-        sentences += [*conclusions(comparison), best_and_worst(done[0], done[-1])]
+        sentences += [
+            *conclusions(comparison),
+            best_and_worst(done[0], done[-1]),
+            *filter(None, [importance_note(comparison)]),
+        ]
     else:
         sentences.append(f"{done[0].name} ended with {' '.join(final_result(done[0]))}.")
         sentences += noise_note(comparison)

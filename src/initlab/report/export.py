@@ -20,6 +20,7 @@ from initlab.nn.metrics import Metric
 from initlab.report.comparison import Comparison, Setting, Spread
 from initlab.report.differences import Difference, Differences
 from initlab.report.formatting import describe_ending
+from initlab.report.importance import importance
 from initlab.report.speed import MEASURED, Level, loss_area
 from initlab.tracking.runs import CURVES, Run
 
@@ -194,6 +195,7 @@ def comparison_object(comparison: Comparison, every_pair: bool = False) -> dict[
               score goes; `low` and `high` are its 95 % interval; `wins` counts the seeds with which
               it is better; `p` is of the sign-flip test, and `p_holm` corrected for all pairs
               listed; `tied` says that chance may explain the difference
+    importance  see `importance`; null where it is not known
     steps     the same pairs by steps to a level, where fewer is better: metric → pairs with the
               fastest setting
     """
@@ -208,6 +210,7 @@ def comparison_object(comparison: Comparison, every_pair: bool = False) -> dict[
         "levels": {level.metric: level.value for level in comparison.levels},
         "settings": setting_rows(comparison),
         "pairs": [plain_difference(each) for each in pairs],
+        "importance": plain_importance(comparison),
         "steps": {
             level.metric: [
                 plain_difference(each)
@@ -215,6 +218,23 @@ def comparison_object(comparison: Comparison, every_pair: bool = False) -> dict[
             ]
             for level in comparison.levels
         },
+    }
+
+
+def plain_importance(comparison: Comparison) -> dict[str, Any] | None:
+    """Return what explains the variance of the score as plain values."""
+    found = importance(comparison)
+    if found is None:
+        return None
+    return {
+        "score": found.score,
+        "estimated": found.estimated,
+        "runs": found.runs,
+        "shares": [
+            {"name": each.name, "share": each.share, "may_be_chance": each.chance}
+            for each in found.shares
+        ],
+        "rest": [{"name": each.name, "share": each.share} for each in found.rest],
     }
 
 

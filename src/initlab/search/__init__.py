@@ -1,4 +1,4 @@
-"""Searches: trials that Optuna chooses. No other package imports Optuna.
+"""Searches: trials that Optuna chooses. Of other packages, only `report.importance` imports Optuna.
 
 settings  those of hydra.sweeper, checked and completed
 space     what may be chosen from

@@ -1,8 +1,8 @@
 """A pool: processes that each do one call after another, and what to do when one is lost.
 
 `concurrent.futures` and loky, joblib's pool, do not serve: when one process is killed they fail all
-calls that are under way, not only the one that was lost, and they cannot interrupt a call and keep
-its process. This pool does both, and hands out a call only when a process is free for it.
+calls that are under way, not only the one that was lost, and they cannot interrupt a call and let it
+close what it has open. This pool does both, and hands out a call only when a process is free for it.
 """
 
 from __future__ import annotations
@@ -139,6 +139,7 @@ class Pool:
             return
         pickled = cloudpickle.dumps(function)
         idle: list[Worker] = []
+        ending: list[Worker] = []
         following = True
         try:
             while self.busy or (following and not self.drained):
@@ -154,14 +155,16 @@ class Pool:
                 for pipe in connection.wait([*self.busy], AGAIN_SECONDS):
                     worker, index = self.busy.pop(pipe)
                     answer = worker.answer()
-                    if worker.process.is_alive():
-                        idle.append(worker)
                     lost = isinstance(answer, Interrupted)
+                    if lost:
+                        ending.append(worker)
+                    else:
+                        idle.append(worker)
                     yield index, Interrupted() if lost and self.stopped else answer
                 if self.stopped:
                     self.interrupt()
         finally:
-            workers = [*idle, *(worker for worker, _ in self.busy.values())]
+            workers = [*idle, *ending, *(worker for worker, _ in self.busy.values())]
             for worker in workers:
                 worker.pipe.close()  # upon which a process ends that has no call under way
             while any(worker.process.is_alive() for worker in workers):
@@ -221,7 +224,10 @@ class Pool:
 
 
 def serve(pipe: Any, pickled: bytes) -> None:
-    """Answer calls until the pipe is closed. SIGTERM interrupts a call, and only that."""
+    """Answer calls until the pipe is closed, or one is interrupted, which SIGTERM does.
+
+    What was interrupted may leave a database locked by this process, for others to wait in vain.
+    """
     for number in process.STOP_SIGNALS:  # which are for the process that runs the pool
         signal.signal(number, signal.SIG_IGN)
     sys.unraisablehook = tell_unraisable
@@ -247,7 +253,8 @@ def serve(pipe: Any, pickled: bytes) -> None:
                 finally:
                     signal.signal(signal.SIGTERM, signal.SIG_IGN)
             except SystemExit:
-                answer = Interrupted()
+                pipe.send(Interrupted())
+                return
             pipe.send(answer)
 
 

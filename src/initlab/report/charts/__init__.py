@@ -16,6 +16,7 @@ from initlab.report.charts.accuracy import draw_accuracy, draw_gaps
 from initlab.report.charts.activations import draw_activations
 from initlab.report.charts.depth_profile import draw_depth_profile
 from initlab.report.charts.heat_map import draw_heat_map
+from initlab.report.charts.importance import draw_importance
 from initlab.report.charts.layout import RC, WIDTH, Chart, png
 from initlab.report.charts.lines import draw_lines
 from initlab.report.charts.scatter import draw_scatter
@@ -36,6 +37,7 @@ CHARTS: tuple[Callable[[Comparison], Chart | None], ...] = (
     draw_gaps,
     draw_heat_map,
     draw_scatter,
+    draw_importance,
 )
 
 
