@@ -86,7 +86,7 @@ def test_the_shares_of_a_grid_are_those_of_a_regression():
     compared = grid(
         lambda **_: rng.normal(), **{key: [*range(size)] for key, size in sizes.items()}
     )
-    scores = np.array([run.score for run in compared.runs])
+    scores = np.array([run.accuracy for run in compared.runs])
 
     def explained(*keys):
         """The fraction that dummies for the keys' values and their combinations explain."""
@@ -193,7 +193,7 @@ def test_a_grid_with_holes_is_estimated_without_the_runs_that_did_not_finish():
 def test_a_value_whose_runs_all_diverged_leaves_the_grid_of_the_others():
     compared = grid(lambda a, b, seed: a + seed, a=range(3), b="xy", seed=range(2))
     runs = [
-        made(k, None if run.params["b"] == "y" and run.params["a"] == "2" else run.score,
+        made(k, None if run.params["b"] == "y" and run.params["a"] == "2" else run.accuracy,
              "diverged" if run.params["a"] == "2" else "finished", **run.params)
         for k, run in enumerate(compared.runs)
     ]  # fmt: skip

@@ -1,8 +1,8 @@
 """A pool: processes that each do one call after another, and what to do when one is lost.
 
 `concurrent.futures` and loky, joblib's pool, do not serve: when one process is killed they fail all
-calls that are under way, not only the one that was lost, and they cannot interrupt a call and let it
-close what it has open. This pool does both, and hands out a call only when a process is free for it.
+calls that are under way, not only the one that was lost, and they cannot interrupt a call and let
+it close what it has open. This pool does both, and hands out a call only when a process is free.
 """
 
 from __future__ import annotations
