@@ -1,5 +1,6 @@
 """The pool: calls in processes of their own, and what becomes of the others when one is lost."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -166,6 +167,37 @@ def test_a_stopped_pool_interrupts_what_is_under_way():
         if index == 1:
             pool.stop()
     assert found == {0: Interrupted(), 1: Interrupted()}
+
+
+KEPT = []  # what an interrupted call leaves open
+
+
+def leave_locked(path):
+    """Be interrupted, one call while it holds a lock that it leaves behind, one as it needs it."""
+    with open(f"{path}-{os.getpid()}", "w"):
+        pass
+    file = path.open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        try:
+            time.sleep(3600)
+        finally:  # what closes a run waits for the database, and is not interrupted again
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            fcntl.flock(file, fcntl.LOCK_EX)
+    KEPT.append(file)
+    time.sleep(3600)
+
+
+def test_an_interrupted_call_leaves_no_lock_that_another_waits_for(tmp_path):
+    pool = Pool(2)
+    began = time.monotonic()
+    for index, _ in (events := pool.run(leave_locked, 2 * [tmp_path / "lock"])):
+        if index == 1 and not pool.stopped:
+            wait_for(lambda: len([*tmp_path.glob("lock-*")]) == 2)
+            pool.stop()
+    assert [*events] == []
+    assert time.monotonic() - began < 60  # and not for ever
 
 
 def test_ctrl_c_in_this_process_interrupts_one_call_and_begins_no_other():
