@@ -13,15 +13,17 @@ from initlab.nn.metrics import Metric
 from initlab.report.charts.scales import HUGE, SHARES, Floats, Scale
 from initlab.report.charts.styles import THIN, Style
 from initlab.report.comparison import Comparison, Setting
+from initlab.report.speed import smooth
 from initlab.tracking.names import Outcome
-from initlab.tracking.runs import Curve, Run
+from initlab.tracking.runs import Run
 
-FIFTIETH = 50  # a running mean is over such a part of a run
 POINTS = 600  # of a line, about as many as it has pixels
 MARKED = 30  # points of a line up to which each is marked
 BEYOND = 10.0  # the axis reaches at most so many times as high as the runs that finished
 HELD_OUT = (Metric.VALIDATION_ACCURACY, Metric.TEST_ACCURACY)  # in order of preference
-BANDED = "Line: mean over the runs of a setting; band: from the lowest to the highest of them."
+BANDED = "Line: mean over the runs of a setting. Band: 95 % interval of that mean (Student's t)."
+SINGLES = "Thin lines: single runs."
+PALE = 0.35  # the opacity of a single run
 ALIKE = 0.01  # lines closer than this share of the axis cannot be told apart
 
 
@@ -29,13 +31,16 @@ ALIKE = 0.01  # lines closer than this share of the axis cannot be told apart
 class MeanCurve:
     """A metric over the steps in the runs of a setting.
 
-    steps            (S,)
-    mean, low, high  of the runs that finished: (S,), empty if none did
-    unfinished       each of the other runs with its steps and values
+    steps       (S,)
+    runs        the values of the runs that finished (R, S), NaN where one has none; R may be 0
+    mean        over these runs: (S,), empty if none finished
+    low, high   the 95 % interval of the mean, by Student's t; the mean itself where one run is left
+    unfinished  each of the other runs with its steps and values
     """
 
     setting: Setting
     steps: Floats
+    runs: Floats
     mean: Floats
     low: Floats
     high: Floats
@@ -51,28 +56,36 @@ class MeanCurve:
         steps = np.unique(np.concatenate([steps for steps, _ in done] or [np.empty(0)]))
         if len(steps) > POINTS:
             steps = steps[np.linspace(0, len(steps) - 1, POINTS).round().astype(np.intp)]
-        values = [np.interp(steps, *one, left=np.nan, right=np.nan) for one in done] or [steps]
-        return cls(
-            setting,
-            steps,
-            np.nanmean(values, axis=0),
-            np.nanmin(values, axis=0),
-            np.nanmax(values, axis=0),
-            [(run, *points) for run, points in found.items()],
-        )
+        values = np.empty((len(done), len(steps)))
+        for row, one in zip(values, done):
+            row[:] = np.interp(steps, *one, left=np.nan, right=np.nan)
+        mean = np.nanmean(values, axis=0) if done else np.empty(0)
+        half = half_interval(values) if done else np.empty(0)
+        unfinished = [(run, *points) for run, points in found.items()]
+        return cls(setting, steps, values, mean, mean - half, mean + half, unfinished)
 
     def plot(
-        self, panel: Axes, style: Style, scale: Scale, banded: bool = True, marked: int = MARKED
+        self,
+        panel: Axes,
+        style: Style,
+        scale: Scale,
+        banded: bool = True,
+        marked: int = MARKED,
+        singles: bool = False,
     ) -> None:
         """Draw the mean, a band around it and the unfinished runs.
 
-        marked  how many points a line may have for each to be marked
+        marked   how many points a line may have for each to be marked
+        singles  whether the single runs are drawn behind the mean
         """
         if self.mean.size:
             marker = "o" if style.own and len(self.steps) <= marked else ""
             mean = scale.clip(self.mean)
             panel.plot(self.steps, mean, marker=marker, markersize=2.5, **style.line)
-            if banded and len(self.setting.finished) > 1:
+            if singles and len(self.runs) > 1:
+                singly = scale.clip(self.runs).T
+                panel.plot(self.steps, singly, color=style.color, lw=THIN, alpha=PALE, zorder=1.5)
+            if banded and len(self.runs) > 1:
                 low, high = scale.clip(self.low), scale.clip(self.high)
                 panel.fill_between(self.steps, low, high, color=style.color, alpha=0.2, lw=0)
         for run, steps, values in self.unfinished:
@@ -82,17 +95,20 @@ class MeanCurve:
                 panel.plot(steps[-1:], end, "x", color=style.color, markersize=5, clip_on=False)
 
 
-def smooth(curve: Curve, metric: Metric) -> tuple[Floats, Floats]:
-    """Return steps and values as they are drawn: the noisy loss of batches as a running mean."""
-    width = smoothing_window(curve) if metric == Metric.TRAIN_LOSS else 1
-    kernel = np.full(width, 1 / width)
-    values = np.clip(curve.values, -HUGE, HUGE)
-    return np.convolve(curve.steps, kernel, "valid"), np.convolve(values, kernel, "valid")
+def half_interval(values: Floats) -> Floats:
+    """Return half the width of the 95 % interval of the mean of R runs (R, S) at each step: (S,).
 
+    It is 0 where only one run has a value.
+    """
+    from scipy.special import stdtrit  # type: ignore[import-untyped]
 
-def smoothing_window(curve: Curve) -> int:
-    """Return over how many steps the running mean is taken."""
-    return max(1, len(curve.steps) // FIFTIETH)
+    count = np.isfinite(values).sum(axis=0)
+    several = count > 1
+    half = np.zeros(values.shape[1])
+    if several.any():
+        std = np.nanstd(values[:, several], axis=0, ddof=1)
+        half[several] = stdtrit(count[several] - 1, 0.975) * std / np.sqrt(count[several])
+    return half
 
 
 def mean_curves(comparison: Comparison, metric: Metric) -> list[MeanCurve]:
@@ -113,7 +129,10 @@ def drawn_values(curves: Iterable[MeanCurve]) -> Floats:
         [
             values
             for curve in curves
-            for values in (curve.low, curve.high, *(each for *_, each in curve.unfinished))
+            for values in (
+                curve.runs[np.isfinite(curve.runs)],
+                *(each for *_, each in curve.unfinished),
+            )
         ]
     )
 
@@ -129,7 +148,7 @@ def value_scale(curves: Sequence[MeanCurve], metric: Metric) -> Scale:
     runs = [run for each in curves for run in each.setting.runs if metric in run.curves]
     done = [run for run in runs if run.outcome == Outcome.FINISHED]
     starts = [run.curves[metric].values[0] for run in done or runs]
-    ends = [value for each in curves for value in each.high[-1:]]
+    ends = [float(np.nanmax(each.runs[:, -1])) for each in curves if each.mean.size]
     ends = [value for value in ends if value <= BEYOND * max(starts)]  # or one would hide the rest
     most = BEYOND * min(float(max(starts + ends)), HUGE)
     return Scale.of(drawn_values(curves), most if most > 0 else math.inf)

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from initlab.nn.metrics import Metric
 from initlab.report.charts.curves import (
+    BANDED,
+    SINGLES,
     MeanCurve,
     drawn_values,
     hidden_curves,
     mean_curves,
-    smoothing_window,
     value_scale,
 )
 from initlab.report.charts.layout import Chart, line_handles, titled_figure
@@ -19,6 +20,7 @@ from initlab.report.charts.styles import colors, enough_colors, grey_note, legen
 from initlab.report.charts.words import sentences
 from initlab.report.comparison import Comparison
 from initlab.report.formatting import format_count
+from initlab.report.speed import smoothing_window
 from initlab.tracking.names import Outcome
 
 TITLES = {
@@ -31,7 +33,7 @@ HEIGHT = 2.95
 
 
 def draw_lines(comparison: Comparison, metric: Metric) -> Chart | None:
-    """Draw a metric over the steps: a line for each setting, and a band over its runs.
+    """Draw a metric over the steps: a line for each setting, and the band of its mean.
 
     Runs that did not finish are drawn by themselves, thin, up to a cross. None if no run has the
     metric.
@@ -46,7 +48,7 @@ def draw_lines(comparison: Comparison, metric: Metric) -> Chart | None:
     figure = titled_figure(TITLES[metric], HEIGHT, line_handles(entries))
     panel = figure.subplots()
     for curve in reversed(curves):  # the best lies over the others
-        curve.plot(panel, styles[curve.setting.number], scale, banded)
+        curve.plot(panel, styles[curve.setting.number], scale, banded, singles=banded)
     # All charts have the same axis of steps, so that they can stand side by side.
     last = int(max(curve.steps[-1] for run in comparison.runs for curve in run.curves.values()))
     label_steps(panel, last)
@@ -59,8 +61,8 @@ def draw_lines(comparison: Comparison, metric: Metric) -> Chart | None:
     caption = sentences(
         smoothing_note(comparison) if metric == Metric.TRAIN_LOSS else "",
         grey_note(comparison),
-        "Line: mean over the runs of a setting." if several else "",
-        "Band: from the lowest to the highest of them." if several and banded else "",
+        f"{BANDED} {SINGLES}" if several and banded else "",
+        "Line: mean over the runs of a setting." if several and not banded else "",
         hidden_curves(curves, scale) if banded else "",
         "Thin lines up to a ×: runs that diverged or broke off." if broke else "",
         "What lies beyond the axis is cut." if cut else "",

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import Locator, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from initlab import figures
+from initlab.report.speed import HUGE as HUGE
 
 Floats = NDArray[np.float64]
 
 DECADES = 12  # of a logarithmic axis at the most
-HUGE = 1e100  # larger values are drawn as this, so that nothing overflows
 
 
 @dataclass(frozen=True)
@@ -73,14 +73,29 @@ class Scale:
         panel.set(**{f"{name}scale": "log" if self.log else "linear"})
         panel.set(**{f"{name}lim": (self.low, self.high)})
         axis = panel.xaxis if name == "x" else panel.yaxis
+        axis.set_major_locator(self.locator)
         if self.log:
-            digits = (1, 2, 5) if self.high < 100 * self.low else (1,)
-            axis.set_major_locator(LogLocator(subs=digits, numticks=8))
             axis.set_major_formatter(log_label)
             axis.set_minor_locator(NullLocator())
         else:
-            axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
             axis.set_major_formatter("{x:.0%}" if self.share else "{x:g}")
+
+    @property
+    def locator(self) -> Locator:
+        """What places a few ticks."""
+        if self.log:
+            digits = (1, 2, 5) if self.high < 100 * self.low else (1,)
+            return LogLocator(subs=digits, numticks=8)
+        return MaxNLocator(6, steps=[1, 2, 5, 10])
+
+    @property
+    def ticks(self) -> dict[float, str]:
+        """Ticks within the range, and their labels."""
+        places = self.locator.tick_values(self.low, self.high)
+        inside = [float(each) for each in places if self.low <= each <= self.high]
+        if self.log:
+            return {each: log_label(each) for each in inside}
+        return {each: f"{each:.0%}" if self.share else f"{each:g}" for each in inside}
 
 
 SHARES = Scale(0.0, 1.02, share=True)
