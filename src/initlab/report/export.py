@@ -48,29 +48,33 @@ def write_results(comparison: Comparison, file: Path) -> None:
     train_loss_area is in units of loss times steps. steps_to_loss and steps_to_accuracy are those
     to the levels of the comparison, inf for a run that never passes one.
     """
-    levels = {level.metric: level for level in comparison.levels}
     keys = {key: f"params.{key}" if key in ABOUT + FINAL else key for key in comparison.varies}
     with file.open("w", newline="", encoding="utf-8", errors="replace") as opened:
         writer = csv.writer(opened)
         writer.writerow([*ABOUT, *map(plain_cell, keys.values()), *FINAL])
         for run in comparison.runs:
             reason = run.reason if run.ended_step is None else describe_ending(run)
-            steps = max((int(curve.steps[-1]) for curve in run.curves.values()), default=None)
-            final = (
-                run.loss,
-                run.metrics.get(Metric.VALIDATION_LOSS),
-                run.metrics.get(Metric.TEST_LOSS),
-                run.metrics.get(Metric.TRAIN_ACCURACY),
-                run.validation,
-                run.accuracy,
-                loss_area(run),
-                *(levels[metric].steps(run) if metric in levels else None for metric in MEASURED),
-                steps,
-                run.seconds,
-            )
             params = (run.params.get(key, "") for key in keys)
             texts = (run.run_id, run.name, run.outcome, run.verdict, reason, *params)
-            writer.writerow([*map(plain_cell, texts), *final])
+            numbers = final_numbers(comparison, run)
+            writer.writerow([*map(plain_cell, texts), *numbers])
+
+
+def final_numbers(comparison: Comparison, run: Run) -> tuple[float | None, ...]:
+    """Return the numbers of a run that `FINAL` names."""
+    levels = {level.metric: level for level in comparison.levels}
+    return (
+        run.loss,
+        run.metrics.get(Metric.VALIDATION_LOSS),
+        run.metrics.get(Metric.TEST_LOSS),
+        run.metrics.get(Metric.TRAIN_ACCURACY),
+        run.validation,
+        run.accuracy,
+        loss_area(run),
+        *(levels[metric].steps(run) if metric in levels else None for metric in MEASURED),
+        max((int(curve.steps[-1]) for curve in run.curves.values()), default=None),
+        run.seconds,
+    )
 
 
 def setting_rows(comparison: Comparison) -> list[dict[str, Any]]:

@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
+import re
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import numpy as np
+from markupsafe import Markup
 
+from initlab.nn.metrics import Metric
 from initlab.report import charts
-from initlab.report.answers import answer, question
+from initlab.report.answers import MORE_SEEDS, answer, more_seeds, notes, question
 from initlab.report.claims import findings
-from initlab.report.comparison import Comparison
+from initlab.report.comparison import Comparison, Setting
 from initlab.report.export import curve_arrays, write_comparison, write_results, write_settings
 from initlab.report.formatting import describe_ending, format_count
+from initlab.report.interactive.curves import curve_plot
+from initlab.report.interactive.histograms import histograms
+from initlab.report.interactive.parallel import parallel
+from initlab.report.interactive.profiles import profile_plots
 from initlab.report.table import table_of
 from initlab.tracking.names import Outcome
 
 FILE = "report.html"
 NUMBERS = ("results.csv", "settings.csv", "comparison.json", "curves.npz")
-PAGE = Path(__file__).with_name("page.html")
+PAGE, SCRIPT = (Path(__file__).with_name(name) for name in ("page.html", "page.js"))
 
 # The shared params that are shown without unfolding the list of all, in this order.
 MAIN_PARAMS = (
@@ -37,7 +47,9 @@ MAIN_PARAMS = (
     "seed",
 )
 MAX_UNFOLDED = 10  # runs that did not finish
-MAX_ROWS = 40  # of a table that does not scroll
+MAX_ROWS, ENDS = 40, 10  # of a table; of a longer one, the middle is folded
+SVG = re.compile("loss|f|accuracy|depth_profile|activations(_[0-9]+)?")  # charts drawn anew
+LATE = ("heat_map", "scatter", "importance")  # charts that follow the histograms
 MAX_IDS = 10  # in the command that writes the report again
 
 
@@ -60,10 +72,14 @@ def write(
     ids         of the sweeps and runs that it is about, if they were chosen by ids
     every_pair  whether comparison.json has every pair of settings, or the best with each other one
     """
-    drawn = [(chart, charts.png(chart.figure)) for chart in charts.drawn(comparison)]
-    html = page(comparison, title, ids, drawn)
-    contents = {FILE: html.encode(errors="replace")}
-    contents |= {f"{chart.name}.png": picture for chart, picture in drawn}
+    embedded, contents = [], {}
+    for chart in charts.drawn(comparison):
+        picture, untitled, height = charts.pngs(chart.figure)
+        contents[f"{chart.name}.png"] = picture
+        if not SVG.fullmatch(chart.name):
+            embedded.append(Embedded(chart, untitled, height))
+    html = page(comparison, title, ids, embedded).encode(errors="replace")
+    contents = {FILE: html} | contents
     files = [folder / name for name in (*contents, *NUMBERS)]
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -82,17 +98,49 @@ def write(
     return files
 
 
+@dataclass(frozen=True, eq=False)
+class Embedded:
+    """A chart that the page shows as a picture.
+
+    png     it, without its title
+    height  in inches
+    """
+
+    chart: charts.Chart
+    png: bytes
+    height: float
+
+    @property
+    def width(self) -> float:
+        """The width in inches."""
+        return float(self.chart.figure.get_figwidth())
+
+    @property
+    def wide(self) -> bool:
+        """Whether it needs more room than a phone has."""
+        return self.width > 1.3 * charts.WIDTH
+
+    @property
+    def source(self) -> str:
+        """The picture as an address."""
+        return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
+
+
 def page(
-    comparison: Comparison,
-    title: str,
-    ids: Sequence[str] = (),
-    drawn: Sequence[tuple[charts.Chart, bytes]] = (),
+    comparison: Comparison, title: str, ids: Sequence[str] = (), embedded: Sequence[Embedded] = ()
 ) -> str:
     """Return the report as HTML that needs no other file."""
-    sections: dict[str, list[tuple[charts.Chart, str]]] = {}
-    for chart, picture in drawn:
-        encoded = base64.b64encode(picture).decode()
-        sections.setdefault(chart.title, []).append((chart, encoded))
+    sections: dict[str, list[Embedded]] = {}
+    for each in embedded:
+        sections.setdefault(each.chart.title, []).append(each)
+    loss, f, accuracy = (
+        curve_plot(comparison, metric)
+        for metric in (Metric.TRAIN_LOSS, Metric.F, Metric.TEST_ACCURACY)
+    )
+    plots = [plot for plot in (loss, f, *profile_plots(comparison), accuracy) if plot]
+    distributions = histograms(comparison)
+    ranked = comparison.ranked
+    folded = ranked[ENDS:-ENDS] if len(ranked) > MAX_ROWS else []
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -101,21 +149,55 @@ def page(
         question=question(comparison),
         shared=[f"{key}={comparison.fixed[key]}" for key in MAIN_PARAMS if key in comparison.fixed],
         answer=answer(comparison),
+        more_seeds=more_seeds(comparison),
+        more_seeds_words=MORE_SEEDS,
         findings=findings(comparison),
         experiment=comparison.experiment,
-        table=table_of(comparison, comparison.ranked),
-        max_rows=MAX_ROWS,
+        plots=plots,
+        histograms=distributions,
+        parallel=parallel(comparison),
+        early={name: each for name, each in sections.items() if each[0].chart.name not in LATE},
+        late={name: each for name, each in sections.items() if each[0].chart.name in LATE},
+        tables=[
+            (table_of(comparison, settings), name) for settings, name in split_table(ranked, folded)
+        ],
         styles=charts.colors(comparison),
-        repeated=any(len(setting.runs) > 1 for setting in comparison.settings),
+        notes=notes(comparison),
         unfinished=unfinished(comparison),
         max_unfolded=MAX_UNFOLDED,
-        sections=sections,
-        width=charts.WIDTH,
         fixed=comparison.fixed,
         several=len(comparison.runs) > 1,
         count=format_count(len(comparison.runs), "run"),
         command=command(comparison, ids),
+        script=Markup(SCRIPT.read_text(encoding="utf-8")),
+        data=script_data(
+            {
+                "plots": {plot.name: plot.data for plot in plots},
+                "histograms": {
+                    each.quantity: [row.data for row in each.rows] for each in distributions
+                },
+            }
+        ),
     )
+
+
+def split_table(
+    ranked: Sequence[Setting], folded: Sequence[Setting]
+) -> list[tuple[Sequence[Setting], str]]:
+    """Return the settings of each table, and what a folded one is called, "" for others."""
+    if not folded:
+        return [(ranked, "")]
+    return [
+        (ranked[:ENDS], ""),
+        (folded, f"{format_count(len(folded), 'setting')} between the best and the worst"),
+        (ranked[-ENDS:], ""),
+    ]
+
+
+def script_data(data: dict[str, Any]) -> Markup:
+    """Return data as JSON that can stand in a page: no text in it ends its element."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    return Markup(text.replace("<", "\\u003c").replace("&", "\\u0026"))
 
 
 def unfinished(comparison: Comparison) -> list[tuple[str, str]]:

@@ -35,6 +35,7 @@ class Paired:
                 difference could as well have the opposite sign; exact for up to 13 seeds, else from
                 99,999 random flips
     p_holm      the same, corrected for the number of comparisons (Holm 1979)
+    comparisons how many these are
     """
 
     n: int
@@ -44,6 +45,7 @@ class Paired:
     wins: int
     p: float
     p_holm: float
+    comparisons: int = 1
 
     @property
     def tied(self) -> bool:
@@ -61,8 +63,8 @@ class Paired:
 
     @property
     def decidable(self) -> bool:
-        """Whether so many seeds can give a p that is significant by itself."""
-        return self.n >= seeds_needed(1)
+        """Whether so many seeds can tell any of these pairs apart."""
+        return self.n >= seeds_needed(self.comparisons)
 
 
 def compare_pairs(
@@ -86,7 +88,10 @@ def compare_pairs(
             found[place] = paired
     known = [paired for paired in found if paired]
     corrected = iter(holm(np.array([paired.p for paired in known])))
-    return [paired and replace(paired, p_holm=float(next(corrected))) for paired in found]
+    return [
+        paired and replace(paired, p_holm=float(next(corrected)), comparisons=len(known))
+        for paired in found
+    ]
 
 
 def paired_tests(first: Floats, other: Floats) -> list[Paired]:

@@ -17,14 +17,14 @@ from initlab.report.charts.activations import draw_activations
 from initlab.report.charts.depth_profile import draw_depth_profile
 from initlab.report.charts.heat_map import draw_heat_map
 from initlab.report.charts.importance import draw_importance
-from initlab.report.charts.layout import RC, WIDTH, Chart, png
+from initlab.report.charts.layout import RC, WIDTH, Chart, png, pngs
 from initlab.report.charts.lines import draw_lines
 from initlab.report.charts.scatter import draw_scatter
 from initlab.report.charts.styles import Style, colors
 from initlab.report.charts.valley import draw_paths, draw_valley
 from initlab.report.comparison import Comparison
 
-__all__ = ["WIDTH", "Chart", "Style", "colors", "drawn", "png"]
+__all__ = ["WIDTH", "Chart", "Style", "colors", "drawn", "png", "pngs"]
 
 CHARTS: tuple[Callable[[Comparison], Chart | None], ...] = (
     partial(draw_lines, metric=Metric.TRAIN_LOSS),

@@ -21,6 +21,7 @@ from initlab.report.charts.styles import DIM, Style
 from initlab.report.charts.words import SIZE, SMALL, TITLE, text_width, wrap
 
 WIDTH, DPI = 4.4, 200  # inches, as all lengths but those of letters and lines
+TITLE_GAP = 0.02  # inches below a title
 TOP, MARGIN = 0.34, 0.12  # the height of the title, and the space beside text
 LINE, SMALL_LINE = 0.175, 0.125  # the heights of a line of text
 HANDLE = 0.42  # of a legend entry, beside its text
@@ -80,15 +81,33 @@ class Chart:
 
 def png(figure: Figure) -> bytes:
     """Return a figure as a PNG file of 256 colors, a quarter of the size of a full one."""
+    return encoded(render(figure))
+
+
+def pngs(figure: Figure) -> tuple[bytes, bytes, float]:
+    """Return a figure as a file, and without its title, of a height in inches, for a page."""
+    picture = render(figure)
+    title = figure.texts[0].get_window_extent()
+    top = max(0, round(picture.height - title.y0 + TITLE_GAP * DPI))
+    untitled = picture.crop((0, top, picture.width, picture.height))
+    return encoded(picture), encoded(untitled), untitled.height / DPI
+
+
+def render(figure: Figure) -> Image.Image:
+    """Return a figure as pixels."""
     canvas = FigureCanvasAgg(figure)
     with matplotlib.rc_context(RC):  # some ticks are made only now
         canvas.draw()  # type: ignore[no-untyped-call]
-    picture = Image.fromarray(np.asarray(canvas.buffer_rgba()))  # type: ignore[no-untyped-call]
+    return Image.fromarray(np.asarray(canvas.buffer_rgba()))  # type: ignore[no-untyped-call]
+
+
+def encoded(picture: Image.Image) -> bytes:
+    """Return a picture as a PNG file of 256 colors."""
     image = picture.convert("RGB").quantize(256, Image.Quantize.FASTOCTREE)
     levels = image.getpalette() or []
     image.putpalette([255 if level == 254 else level for level in levels])  # white is white
     buffer = io.BytesIO()
-    image.save(buffer, format="png", dpi=(figure.dpi, figure.dpi), compress_level=3)
+    image.save(buffer, format="png", dpi=(DPI, DPI), compress_level=3)
     return buffer.getvalue()
 
 

@@ -76,10 +76,10 @@ def profile_plot(
         profile_line(setting.name, profiles[name], styles[setting.number], banded)
         for setting, profiles in members.items()
     ]
-    title = f"{NAMES[name]}: {MEANINGS[name]}"
+    title = f"depth profile of the {NAMES[name]} ({MEANINGS[name]})"
     return Plot(
         f"profile-{number}-{NAMES[name]}",
-        f"{group}, {title}" if group else title,
+        f"{group}: {title}" if group else title,
         "hidden layer",
         "layer",
         lines,
