@@ -70,11 +70,11 @@ def answer(comparison: Comparison) -> list[str]:
     elif len(comparison.data) > 1:
         sentences += data_note(comparison)
     elif len(done) > 1:
-        sentences += [
-            *conclusions(comparison),
-            best_and_worst(done[0], done[-1]),
-            *filter(None, [importance_note(comparison)]),
-        ]
+        first, *others = conclusions(comparison) or [""]
+        ends = best_and_worst(done[0], done[-1])
+        known = bool(headline(comparison, Differences.in_score(comparison)))
+        order = [first, *others, ends] if known else [ends, first, *others]
+        sentences += [*filter(None, [*order, importance_note(comparison)])]
     else:
         sentences.append(f"{done[0].name} ended with {' '.join(final_result(done[0]))}.")
         sentences += noise_note(comparison)

@@ -6,13 +6,13 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import combinations, takewhile
 from statistics import fmean
 
 from initlab.report.comparison import Comparison, Setting
 from initlab.report.speed import Level
-from initlab.report.statistics import Paired, compare_pairs
+from initlab.report.statistics import Paired, compare_pairs, seeds_needed
 from initlab.tracking.runs import Run
 
 
@@ -47,6 +47,7 @@ class Differences:
         self.values = {setting: setting.by_seed(measure) for setting in self.ranked}
 
     @classmethod
+    @lru_cache(maxsize=1)  # table, page, sentences and files are of the same comparison
     def in_score(cls, comparison: Comparison) -> Differences:
         """Return the differences in what settings are ranked by."""
         return cls(comparison.ranked, comparison.by.of, comparison.by.higher)
@@ -107,6 +108,8 @@ class Differences:
 
         Where there are too few seeds to tell any two apart, each setting is alone.
         """
+        if max(map(len, self.values.values()), default=0) < seeds_needed(1):
+            return [[setting] for group in self.groups for setting in group]
         found = []
         for group in self.groups:
             while group:
@@ -120,7 +123,7 @@ class Differences:
                 group = group[len(bracket) :]
         return found
 
-    @property
+    @cached_property
     def places(self) -> dict[Setting, tuple[int, int]]:
         """The first and the last place of the bracket of each setting, on its data set."""
         found: dict[Setting, tuple[int, int]] = {}

@@ -56,6 +56,7 @@ class Plot:
     scale    of the vertical axis
     ends     of the horizontal axis
     best     which end of the vertical axis is better: "high", "low", "" for neither
+    folded   whether the page has it out of sight at first
     """
 
     name: str
@@ -68,6 +69,7 @@ class Plot:
     caption: str
     alt: str
     best: str = ""
+    folded: bool = False
 
     @property
     def svg(self) -> Markup:

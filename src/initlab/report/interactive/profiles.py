@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from initlab.report.interactive.curves import best_and_worst, left_out
 from initlab.report.interactive.plot import Line, Plot
 
 NONE = np.empty(0)
+UNFOLDED = 1  # activations whose profiles are in sight, where there are more than two
 
 
 def profile_plots(comparison: Comparison) -> list[Plot]:
@@ -53,12 +55,12 @@ def profile_plots(comparison: Comparison) -> list[Plot]:
         if any(len(setting.runs) > 1 for setting in found)
         else "",
     )
-    return [*plots[:-1], with_caption(plots[-1], notes)]
-
-
-def with_caption(plot: Plot, caption: str) -> Plot:
-    """Return a plot with another caption."""
-    return Plot(**{**vars(plot), "caption": caption})
+    shown = UNFOLDED * (len(plots) // len(groups)) if len(groups) > 2 else len(plots)
+    plots = [replace(plot, folded=place >= shown) for place, plot in enumerate(plots)]
+    return [
+        replace(plot, caption=notes) if place == shown - 1 else plot
+        for place, plot in enumerate(plots)
+    ]
 
 
 def profile_plot(
