@@ -174,21 +174,109 @@ def test_the_compare_page_shows_activations_side_by_side(address, page, client):
     assert len({round(box["x"]) for box in boxes}) == 3
 
 
-@pytest.mark.parametrize("width", [360, 1300])
-def test_the_report_shows_all_its_pictures_and_fits_the_window(printed, page, width):
-    messages = []
+@pytest.fixture
+def report(printed):
+    """The address of the report of three inits."""
+    return (printed[0] / "inits" / "report.html").as_uri()
+
+
+@pytest.mark.parametrize("width", [360, 390, 1400])
+def test_the_report_fits_the_window_and_needs_nothing_else(report, page, width):
+    messages, requests = [], []
     page.on("console", lambda message: messages.append(message.text))
-    requests = []
     page.on("request", lambda request: requests.append(request.url[:60]))
     page.set_viewport_size({"width": width, "height": 800})
-    page.goto((printed[0] / "inits" / "report.html").as_uri())
-    loaded = page.evaluate("[...document.images].map((image) => image.naturalWidth)")
-    assert len(loaded) >= 3
-    assert min(loaded) > 100
+    page.goto(report)
+    boxes = [svg.bounding_box() for svg in page.locator("svg.plot").all()]
+    assert len(boxes) == 4  # loss, signal, gradient, accuracy
+    assert all(box["width"] > 300 and box["height"] > 150 for box in boxes)
+    assert len({box["x"] for box in boxes}) == (2 if width > 1000 else 1)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert {url.partition(":")[0] for url in requests} <= {"file", "data"}
     assert page.errors == []
     assert messages == []
+
+
+def test_the_report_reads_values_out_under_the_pointer(report, page, client):
+    page.goto(report)
+    plot = page.locator("svg[data-plot=accuracy]")
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
+    readout = page.locator("figure", has=plot).locator(".readout")
+    assert not readout.is_visible()
+    page.mouse.move(box["x"] + 0.97 * box["width"], box["y"] + box["height"] / 2)
+    lines = readout.inner_text().split("\n")
+    _, runs = trials(client, "inits")
+    ends = {name: f"{run.data.metrics['test/accuracy']:.1%}" for name, run in runs.items()}
+    best_first = sorted(ends, key=lambda name: -float(ends[name][:-1]))
+    assert lines == ["step 1,000", *(text for name in best_first for text in (name, ends[name]))]
+    page.mouse.move(5, 5)
+    assert not readout.is_visible()
+    plot.focus()
+    page.keyboard.press("ArrowRight")
+    assert readout.inner_text().startswith("step 0\n")
+    page.keyboard.press("ArrowRight")
+    assert readout.inner_text().startswith("step 100\n")
+    page.keyboard.press("Escape")
+    assert not readout.is_visible()
+    assert page.errors == []
+
+
+def test_the_legend_of_the_report_switches_lines_off_and_on(report, page):
+    page.goto(report)
+    plot = page.locator("svg[data-plot=loss]")
+    figure = page.locator("figure", has=plot)
+    button = figure.get_by_role("button", name="init=he")
+    number = button.get_attribute("data-lines")
+    line = plot.locator(f"[data-line='{number}']")
+    assert line.is_visible()
+    button.click()
+    assert not line.is_visible()
+    assert button.get_attribute("aria-pressed") == "false"
+    box = plot.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    assert "init=he" not in figure.locator(".readout").inner_text()
+    button.click()
+    assert line.is_visible()
+    assert page.errors == []
+
+
+def test_the_slider_of_the_report_moves_all_histograms_to_a_step(report, page):
+    page.goto(report)
+    section = page.locator("#histograms-activations")
+    bars = section.locator("path.bars")
+    assert bars.count() == 6  # three inits, two layers
+
+    def drawn():
+        return bars.evaluate_all("(all) => all.map((each) => each.getAttribute('d'))")
+
+    starts = section.locator("path.start").evaluate_all(
+        "(all) => all.map((each) => each.getAttribute('d'))"
+    )
+    end = drawn()
+    slider = section.get_by_role("slider")
+    slider.focus()
+    page.keyboard.press("Home")
+    assert section.locator("output").inner_text() == "0"
+    assert drawn() == starts  # Python has drawn the first step as an outline
+    assert all(one != other for one, other in zip(end, starts))
+    page.keyboard.press("End")
+    assert section.locator("output").inner_text() == "1,000"
+    assert drawn() == end
+    assert page.errors == []
+
+
+def test_the_report_reads_well_without_scripts(report, browser):
+    with browser.new_context(viewport=WINDOW, java_script_enabled=False) as context:
+        page = context.new_page()
+        page.goto(report)
+        for name in ("loss", "accuracy"):
+            plot = page.locator(f"svg[data-plot={name}]")
+            assert plot.locator("[data-line] path").count() >= 3
+            assert plot.locator("text.tick").count() > 5
+        assert page.locator("#histograms-activations path.bars").count() == 6
+        assert not page.get_by_role("slider").first.is_visible()
+        assert page.get_by_role("heading", name="Results, best first").is_visible()
 
 
 def test_the_summary_run_carries_the_report(printed, client):

@@ -12,11 +12,12 @@ from matplotlib.patches import StepPatch
 from matplotlib.quiver import Quiver
 from matplotlib.text import Text
 from PIL import Image
+from scipy import stats
 
 from initlab import figures
 from initlab.report import charts
 from initlab.report.charts.activations import hidden_shares
-from initlab.report.charts.curves import MeanCurve
+from initlab.report.charts.curves import MeanCurve, half_interval
 from initlab.report.charts.depth_profile import draw_depth_profile
 from initlab.report.charts.heat_map import MOST_COLUMNS, color_scale
 from initlab.report.charts.layout import DPI
@@ -181,16 +182,31 @@ def test_a_noisy_loss_is_a_running_mean_which_is_told():
     assert "Running mean" not in drawn(run("init=he", noise[:60]))["loss"].caption
 
 
-def test_the_seeds_of_a_setting_are_one_line_and_a_band():
-    chart = drawn(run("init=he seed=0", [4, 1]), run("init=he seed=1", [6, 3]))["loss"]
+def test_the_seeds_of_a_setting_are_thin_lines_behind_their_mean_and_its_interval():
+    ends = [[4, 1], [6, 3], [5, 5]]
+    chart = drawn(*(run(f"init=he seed={seed}", end) for seed, end in enumerate(ends)))["loss"]
     (panel,) = chart.figure.axes
-    (line,) = panel.lines
-    assert list(line.get_ydata()) == [5, 2]
+    *singles, mean = sorted(panel.lines, key=lambda line: line.get_linewidth())
+    assert [list(line.get_ydata()) for line in singles] == ends
+    assert list(mean.get_ydata()) == [5, 3]
     (band,) = panel.collections
-    assert {tuple(corner) for corner in band.get_paths()[0].vertices} == {
-        (0, 4), (0, 6), (1, 1), (1, 3)
-    }  # fmt: skip
-    assert "mean over the runs" in chart.caption
+    corners = {tuple(corner) for corner in band.get_paths()[0].vertices.round(6)}
+    lows, highs = stats.ttest_1samp(ends, 0).confidence_interval(0.95)
+    for step, (low, high) in enumerate(zip(lows, highs)):
+        assert (step, round(high, 6)) in corners
+        assert any(each[0] == step and each[1] <= max(low, 0) + 1 for each in corners)
+    assert "95 % interval of that mean (Student's t). Thin lines: single runs." in chart.caption
+
+
+def test_the_interval_of_a_mean_is_that_of_scipy():
+    values = np.random.default_rng(1).normal(size=(5, 3))
+    values[3:, 1] = np.nan
+    values[1:, 2] = np.nan
+    half = half_interval(values)
+    for step, count in ((0, 5), (1, 3)):
+        interval = stats.ttest_1samp(values[:count, step], 0).confidence_interval(0.95)
+        assert half[step] == pytest.approx((interval.high - interval.low) / 2)
+    assert half[2] == 0
 
 
 def test_runs_of_one_setting_may_have_steps_of_their_own():

@@ -3,6 +3,7 @@
 import base64
 import csv
 import io
+import json
 import tomllib
 from html.parser import HTMLParser
 
@@ -57,7 +58,7 @@ DESCENTS = [
 class Page(HTMLParser):
     """A page as a reader has it: tags with their attributes, and the text within each."""
 
-    VOID = ("meta", "img", "line", "br")
+    VOID = ("meta", "img", "line", "br", "input")
 
     def __init__(self, html):
         super().__init__()
@@ -87,8 +88,17 @@ class Page(HTMLParser):
 
 def page_of(runs, title="sweep 1", ids=()):
     compared = Comparison(runs)
-    pictures = [(chart, charts.png(chart.figure)) for chart in charts.drawn(compared)]
-    return Page(report.page(compared, title, ids, pictures))
+    embedded = [
+        report.Embedded(chart, *charts.pngs(chart.figure)[1:])
+        for chart in charts.drawn(compared)
+        if not report.SVG.fullmatch(chart.name)
+    ]
+    return Page(report.page(compared, title, ids, embedded))
+
+
+def data_of(page):
+    """What the script of a page draws from."""
+    return json.loads(page.texts["script"][0])
 
 
 def cells(page):
@@ -110,23 +120,91 @@ def test_a_report_is_a_page_pictures_a_table_and_curves(tmp_path):
 
 
 def test_the_page_has_all_pictures_in_it_and_needs_nothing_else(tmp_path):
-    found = written(SEEDS, tmp_path)
+    grid = [
+        run(f"init={init} lr={lr} data=digits", 0.1, 0.9, histograms=HISTOGRAMS)
+        for init in ("he", "zeros")
+        for lr in (1, 2)
+    ]
+    found = written(grid, tmp_path)
     page = Page(found["report.html"].read_text(encoding="utf-8"))
-    pictures = [name for name in found if name.endswith(".png")]
-    assert len(page.all("img")) == len(pictures)
-    for attrs, name in zip(page.all("img"), pictures):
-        kind, _, content = attrs["src"].partition(",")
-        assert kind == "data:image/png;base64"
-        assert base64.b64decode(content) == found[name].read_bytes()
-        assert len(attrs["alt"]) > 30
-        width, height = Image.open(io.BytesIO(found[name].read_bytes())).size
-        assert int(attrs["width"]) / int(attrs["height"]) == pytest.approx(width / height, rel=0.01)
-    assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe", "base", "object"}
+    assert [attrs["data-plot"] for attrs in page.all("svg") if "data-plot" in attrs] == [
+        "loss", "profile-0-signal", "accuracy"
+    ]  # fmt: skip
+    (attrs,) = page.all("img")
+    kind, _, content = attrs["src"].partition(",")
+    assert kind == "data:image/png;base64"
+    shown = Image.open(io.BytesIO(base64.b64decode(content)))
+    whole = Image.open(io.BytesIO(found["heat_map.png"].read_bytes()))
+    assert shown.width == whole.width
+    assert 40 < whole.height - shown.height < 90  # without its title, which is above it
+    assert len(attrs["alt"]) > 30
+    ratio = int(attrs["width"]) / int(attrs["height"])
+    assert ratio == pytest.approx(shown.width / shown.height, rel=0.01)
+    assert not {tag for tag, _ in page.tags} & {"link", "iframe", "base", "object"}
     places = [attrs[key] for _, attrs in page.tags for key in ("src", "href") if key in attrs]
     assert all(place.startswith("data:") for place in places)
     (style,) = page.texts["style"]
     assert "url(" not in style
     assert "@import" not in style
+
+
+def test_no_title_is_there_twice():
+    titles = page_of(SEEDS).texts["h2"]
+    assert len(titles) == len({*titles})
+
+
+def test_a_plot_has_a_line_a_setting_with_what_a_read_out_says():
+    runs = [run(f"init={init} seed={seed}", 0.1, end + seed / 100)
+            for init, end in (("he", 0.9), ("zeros", 0.1)) for seed in (0, 1)]  # fmt: skip
+    page = page_of([*runs, run("init=std1 seed=0", 0.3, 0.2, outcome="diverged")])
+    plot = data_of(page)["plots"]["accuracy"]
+    assert [line["name"] for line in plot["lines"]] == ["init=he", "init=zeros"]
+    best = plot["lines"][0]
+    assert best["at"] == [0, 100]
+    assert best["text"] == ["10.0% ± 0.0", "90.5% ± 6.4"]
+    assert (plot["unit"], plot["best"]) == ("step", "high")
+    groups = [attrs["data-line"] for attrs in page.all("g") if "data-line" in attrs]
+    assert groups[-3:] == ["2", "1", "0"]  # the best is drawn last, above the others
+    buttons = [attrs["data-lines"] for attrs in page.all("button")]
+    assert buttons[-3:] == ["0", "1", "2"]
+    assert all("disabled" in attrs for attrs in page.all("button"))  # until the script enables them
+
+
+def test_histograms_are_sums_over_the_seeds_at_each_step():
+    counts = np.zeros((2, 1, 22), np.int64)
+    counts[0, 0, 5], counts[1, 0, 5:7] = 10, 10
+    edges = {"steps": np.array([0, 100]), "activations/edges": np.linspace(-1, 1, 21)}
+    runs = [
+        run(f"init=he seed={seed}", 0.1, 0.9, histograms=edges | {"activations/counts": each})
+        for seed, each in enumerate((counts, np.roll(counts, 1, axis=-1)))
+    ]
+    (row,) = data_of(page_of(runs))["histograms"]["activations"]
+    assert row["steps"] == [0, 100]
+    bars = np.frombuffer(base64.b64decode(row["bars"]), np.uint8).reshape(2, 1, 24)
+    assert np.flatnonzero(bars[0, 0]).tolist() == [6, 7]
+    assert np.flatnonzero(bars[1, 0]).tolist() == [6, 7, 8]
+    assert bars[1, 0, 7] == 255
+    assert bars[1, 0, 6] == pytest.approx(170, abs=1)  # 10 and 20 of 40, cut at 1.5 times
+    assert len(row["x"]) == 25
+
+
+def test_many_settings_are_a_small_page_with_the_middle_folded(tmp_path):
+    rates = np.linspace(0.01, 1, 120)
+    runs = [
+        run(f"init={init} optimizer.lr={rate:.3f} train.weight_decay={1 + place % 5} seed=0",
+            rate, 0.1 + 0.8 * rate, histograms=HISTOGRAMS)
+        for place, rate in enumerate(rates) for init in ("he", "zeros")
+    ]  # fmt: skip
+    file = written(runs, tmp_path)["report.html"]
+    page = Page(file.read_text(encoding="utf-8"))
+    assert file.stat().st_size < 2e6
+    assert [len(data_of(page)["plots"][name]["lines"]) for name in ("loss", "accuracy")] == [20, 20]
+    assert len(data_of(page)["histograms"]["activations"]) == 20
+    assert "220 settings between the best and the worst" in page.texts["summary"]
+    assert "All settings at a glance" in page.texts["h2"]
+    assert "parallel" in [attrs.get("class") for attrs in page.all("svg")]
+    assert any("The best 10 and the worst 10 of 240 settings are drawn" in each
+               for each in page.texts["figcaption"])  # fmt: skip
 
 
 def test_the_page_says_what_it_is_to_those_who_cannot_see_it():
@@ -164,9 +242,9 @@ CLAIMED = [
 def test_a_page_of_an_experiment_says_which_claims_of_its_source_hold():
     compared = Comparison(CLAIMED, "zeros_minibatch")
     page = Page(report.page(compared, "sweep 1"))
-    assert "zeros_minibatch: claims of its source, and measurements here" in page.texts["h2"]
-    assert page.texts["dt"][-1] == "holds"
-    assert "test accuracy 10.0% from zeros, at least 95.0%" in page.texts["dd"][-1]
+    assert page.texts["h2"][0] == "zeros_minibatch: claims of its source, and measurements here"
+    assert page.texts["dt"][0] == "holds"
+    assert "test accuracy 10.0% from zeros, at least 95.0%" in page.texts["dd"][0]
 
 
 def test_a_page_of_no_experiment_has_no_claims():
@@ -185,10 +263,10 @@ def test_a_setting_has_its_colour_beside_its_row():
     compared = Comparison(SEEDS)
     styles = charts.colors(compared)
     swatches = [attrs["stroke"] for attrs in page_of(SEEDS).all("line")]
-    assert swatches == [styles[setting.number].color for setting in compared.ranked]
+    assert swatches[-3:] == [styles[setting.number].color for setting in compared.ranked]
     grid = [run(f"lr={lr} optimizer={name}", lr) for lr in range(1, 5) for name in ("adam", "sgd")]
     dashes = ["stroke-dasharray" in attrs for attrs in page_of(grid).all("line")]
-    assert dashes == [False, True] * 4
+    assert dashes[-8:] == [False, True] * 4
 
 
 def test_runs_that_did_not_finish_are_listed_with_how_they_ended():
@@ -308,8 +386,8 @@ def test_names_from_the_store_are_text_and_not_markup(tmp_path):
     ]
     html = written(runs, tmp_path, evil)["report.html"].read_text(encoding="utf-8")
     page = Page(html)
-    assert not page.all("script")
-    assert "<script" not in html
+    assert html.count("<script") == html.count("</script") == 2  # the page's own
+    assert any(evil in line["name"] for line in data_of(page)["plots"]["loss"]["lines"])
     assert page.texts["h1"] == [evil]
     assert any(evil in row for row in page.texts["tr"])
     assert f"{evil}&amp;" in cells(page)[3]
@@ -318,7 +396,7 @@ def test_names_from_the_store_are_text_and_not_markup(tmp_path):
 
 def test_a_descent_has_no_section_of_what_it_does_not_have():
     page = page_of(DESCENTS)
-    assert page.texts["h2"] == ["Results, best first", "Value of f"]
+    assert page.texts["h2"] == ["Value of f", "Results, best first"]
     assert cells(page)[0] == "rank optimizer f seconds"
     assert "accuracy" not in " ".join(page.texts["p"])
 
@@ -331,7 +409,7 @@ def test_a_page_of_descents_has_their_paths_and_the_valley(tmp_path):
     found = written(runs, tmp_path)
     assert {"f.png", "valley.png", "paths.png"} <= {*found}
     page = Page(found["report.html"].read_text(encoding="utf-8"))
-    assert page.texts["h2"][1:] == ["Value of f", "Paths in the valley", "The valley"]
+    assert page.texts["h2"][:3] == ["Value of f", "Paths in the valley", "The valley"]
     curves = np.load(found["curves.npz"])
     assert curves["x"].tolist() == [[-7, 1, 0]] * 2
     assert curves["y/steps"].tolist() == [0, 1, 2]
@@ -350,13 +428,13 @@ def test_a_page_of_two_keys_has_its_sections_in_order():
     names = [f"init={init} lr={lr}" for init in ("he", "xavier") for lr in (1, 2)]
     runs = [run(name, 1, 0.5, histograms=HISTOGRAMS) for name in names]
     assert page_of([*runs, run("init=he lr=3", outcome="failed")]).texts["h2"] == [
+        "Training loss",
+        "Depth profile of the signal (std of activations)",
+        "Test accuracy",
+        "Histograms",
+        "Test accuracy by lr and init",
         "Results, best first",
         "Runs that did not finish",
-        "Training loss",
-        "Depth profile",
-        "Test accuracy",
-        "Test accuracy by lr and init",
-        "Activations",
     ]
 
 
