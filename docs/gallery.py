@@ -33,9 +33,10 @@ from mlflow import MlflowClient
 from initlab.config import PROJECT, options
 from initlab.nn.metrics import Metric
 from initlab.report import charts
-from initlab.report.answers import conclusions, layers_note, spread_note
+from initlab.report.answers import layers_note, spread_note
 from initlab.report.claims import findings
 from initlab.report.comparison import Comparison
+from initlab.report.conclusions import conclusions
 from initlab.report.table import SECONDS, Table, table_of
 from initlab.tracking.queries import published_experiment, trials_of_sweep
 from initlab.tracking.runs import read

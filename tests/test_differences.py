@@ -9,8 +9,8 @@ import pytest
 
 from initlab.checks import UserError
 from initlab.nn.metrics import Metric
-from initlab.report import answers
 from initlab.report.comparison import Comparison
+from initlab.report.conclusions import conclusions, more_seeds, seed_range
 from initlab.report.differences import Differences
 from initlab.report.export import comparison_object, write_comparison, write_settings
 from initlab.report.score import Score
@@ -184,16 +184,16 @@ def test_the_area_under_the_loss_is_that_of_its_trapezoids():
 
 
 def test_the_answer_says_how_much_better_the_best_is_and_what_is_tied():
-    sentences = answers.conclusions(sweep(he=0.95, xavier=0.93, lecun=0.9301, zeros=0.5))
+    sentences = conclusions(sweep(he=0.95, xavier=0.93, lecun=0.9301, zeros=0.5))
     assert sentences[0].startswith("he is better than lecun by 1.99 points (95 % ")
     assert "8 of 8 seeds, p = 0.023" in sentences[0]
     assert sentences[0].endswith("; lecun and xavier are tied.")
-    tied = answers.conclusions(sweep(he=0.95, xavier=0.9501))
+    tied = conclusions(sweep(he=0.95, xavier=0.9501))
     assert tied[0].startswith("They are tied: xavier differs from he by 0.01 points (95 % -0.")
 
 
 def test_settings_tied_with_the_best_are_named_and_who_is_behind():
-    (sentence, *_) = answers.conclusions(sweep(he=0.95, xavier=0.9501, zeros=0.5))
+    (sentence, *_) = conclusions(sweep(he=0.95, xavier=0.9501, zeros=0.5))
     assert sentence.startswith("xavier and he are tied; xavier is better than zeros by 45.0 points")
     assert sentence.endswith("8 of 8 seeds, p = 0.016).")
 
@@ -214,19 +214,24 @@ def test_settings_tied_with_the_best_are_named_and_who_is_behind():
 )  # fmt: skip
 def test_what_more_seeds_could_tell_is_said(inits, seeds, sentence):
     means = dict(zip(("he", "xavier", "zeros"), (0.95, 0.9, 0.1)[:inits]))
-    found = [each for each in answers.conclusions(sweep(seeds, **means)) if "seed=" in each]
+    found = [each for each in conclusions(sweep(seeds, **means)) if "seed=" in each]
     assert found == ([sentence] if sentence else [])
 
 
 def test_the_command_for_more_seeds_is_that_of_the_sweep():
     typed = "python src/train.py -m init=he,xavier seed=0,1 'optimizer.lr=choice(0.1)'"
-    words = shlex.split(answers.more_seeds(sweep(2, typed, he=0.9, xavier=0.8)))
+    words = shlex.split(more_seeds(sweep(2, typed, he=0.9, xavier=0.8)))
     assert words == [
         "python", "src/train.py", "-m", "init=he,xavier", "optimizer.lr=choice(0.1)",
         "seed=range(0,6)",
     ]  # fmt: skip
-    assert answers.more_seeds(sweep(2, "", he=0.9, xavier=0.8)) == ""
-    assert answers.more_seeds(sweep(8, typed, he=0.9, xavier=0.8)) == ""
+    assert more_seeds(sweep(2, "", he=0.9, xavier=0.8)) == ""
+    assert more_seeds(sweep(8, typed, he=0.9, xavier=0.8)) == ""
+
+
+def test_a_zipped_seed_has_no_command():
+    zipped = "python src/train.py -m init=he,xavier seed=0,1 'sweep.zip=[init,seed]'"
+    assert more_seeds(sweep(2, zipped, he=0.9, xavier=0.8)) == ""
 
 
 @pytest.mark.parametrize(
@@ -235,7 +240,7 @@ def test_the_command_for_more_seeds_is_that_of_the_sweep():
 )
 def test_seeds_that_were_run_are_among_those_proposed(seeds, expected):
     compared = Comparison([run(f"init=he seed={seed}", 0.9) for seed in seeds])
-    assert answers.seed_range(compared, 6) == expected
+    assert seed_range(compared, 6) == expected
 
 
 def test_a_lead_within_the_noise_of_the_test_set_says_nothing_of_new_data():
@@ -243,7 +248,7 @@ def test_a_lead_within_the_noise_of_the_test_set_says_nothing_of_new_data():
         runs = sweep(8, he=he, xavier=xavier).runs
         for each in runs:
             each.examples["test/accuracy"] = 360
-        return answers.conclusions(Comparison(runs))[-1]
+        return conclusions(Comparison(runs))[-1]
 
     assert of_digits(0.98, 0.977) == (
         "The test set itself leaves an uncertainty of ± 0.74 points (360 examples at 98.0%): the "
@@ -261,15 +266,15 @@ def test_the_fastest_is_named_with_its_lead():
 
     runs = [falling(init, rate, s) for init, rate in (("he", 0.1), ("xavier", 0.05))
             for s in range(8)]  # fmt: skip
-    (sentence,) = (each for each in answers.conclusions(Comparison(runs)) if "fastest" in each)
+    (sentence,) = (each for each in conclusions(Comparison(runs)) if "fastest" in each)
     assert sentence.startswith("he learns fastest: loss 1 after 7 steps, 6.7 before xavier (95 % ")
     few = Comparison([each for each in runs if each.params["seed"] in "012"])
-    assert "he reaches loss 1 after 7 steps, xavier after 14." in answers.conclusions(few)
+    assert "he reaches loss 1 after 7 steps, xavier after 14." in conclusions(few)
 
 
 def test_settings_without_a_common_seed_cannot_be_compared():
     runs = [run("init=he seed=0", 0.9), run("init=zeros seed=1", 0.1)]
-    assert answers.conclusions(Comparison(runs))[0] == (
+    assert conclusions(Comparison(runs))[0] == (
         "No two settings share a seed, so that chance may explain any difference."
     )
 

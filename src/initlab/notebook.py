@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from initlab.checks import UserError
 from initlab.config import PROJECT, Tracking
 from initlab.nn.metrics import Metric, Quantity
-from initlab.report.answers import conclusions, differing, short_name
 from initlab.report.comparison import SEED, Comparison, Setting
+from initlab.report.conclusions import conclusions, differing, short_name
 from initlab.report.differences import Difference, Differences
 from initlab.report.export import FINAL, final_numbers, plain_difference
 from initlab.report.formatting import format_count, format_p, format_value

@@ -18,9 +18,10 @@ from markupsafe import Markup
 
 from initlab.nn.metrics import Metric
 from initlab.report import charts
-from initlab.report.answers import MORE_SEEDS, answer, more_seeds, notes, question
+from initlab.report.answers import answer, notes, question
 from initlab.report.claims import findings
 from initlab.report.comparison import Comparison, Setting
+from initlab.report.conclusions import MORE_SEEDS, more_seeds
 from initlab.report.export import curve_arrays, write_comparison, write_results, write_settings
 from initlab.report.formatting import describe_ending, format_count
 from initlab.report.interactive.curves import curve_plot

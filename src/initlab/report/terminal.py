@@ -11,8 +11,9 @@ from rich.text import Text
 
 from initlab import console
 from initlab.console import style_of
-from initlab.report.answers import MORE_SEEDS, conclusions, more_seeds, notes, short_name
+from initlab.report.answers import notes
 from initlab.report.comparison import Comparison
+from initlab.report.conclusions import MORE_SEEDS, conclusions, more_seeds, short_name
 from initlab.report.differences import Differences
 from initlab.report.findings import Finding
 from initlab.report.formatting import format_count, format_difference

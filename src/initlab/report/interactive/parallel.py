@@ -18,7 +18,7 @@ from initlab.report.formatting import format_value
 FEWEST_KEYS, FEWEST_SETTINGS = 3, 12
 MOST_SETTINGS = 2000
 WIDTH, HEIGHT, TOP, BOTTOM = 880, 300, 44, 14
-SIDE = 70  # pixels beside the outer axes, for the names of values
+SIDE = 96  # pixels beside the outer axes, for the names of values
 MOST_NAMES = 12  # of an axis
 LETTERS = 12
 
