@@ -186,7 +186,7 @@ def test_the_area_under_the_loss_is_that_of_its_trapezoids():
 def test_the_answer_says_how_much_better_the_best_is_and_what_is_tied():
     sentences = conclusions(sweep(he=0.95, xavier=0.93, lecun=0.9301, zeros=0.5))
     assert sentences[0].startswith("he is better than lecun by 1.99 points (95 % ")
-    assert "8 of 8 seeds, p = 0.023" in sentences[0]
+    assert "8 of 8 seeds, p = 0.0078, 0.023 corrected for 3 comparisons)" in sentences[0]
     assert sentences[0].endswith("; lecun and xavier are tied.")
     tied = conclusions(sweep(he=0.95, xavier=0.9501))
     assert tied[0].startswith("They are tied: xavier differs from he by 0.01 points (95 % -0.")
@@ -195,7 +195,21 @@ def test_the_answer_says_how_much_better_the_best_is_and_what_is_tied():
 def test_settings_tied_with_the_best_are_named_and_who_is_behind():
     (sentence, *_) = conclusions(sweep(he=0.95, xavier=0.9501, zeros=0.5))
     assert sentence.startswith("xavier and he are tied; xavier is better than zeros by 45.0 points")
-    assert sentence.endswith("8 of 8 seeds, p = 0.016).")
+    assert sentence.endswith("p = 0.0078, 0.016 corrected for 2 comparisons).")
+
+
+def test_what_six_seeds_can_tell_of_two_settings_only_seems_so_among_three():
+    compared = sweep(6, he=0.95, xavier=0.93, lecun=0.9301)
+    sentence, seeds, *_ = conclusions(compared)
+    assert sentence.startswith("he seems better than lecun by 1.99 points (95 % ")
+    assert "6 of 6 seeds, p = 0.031, 0.062 corrected for 2 comparisons" in sentence
+    assert sentence.endswith("; lecun and xavier are tied.")
+    assert seeds == (
+        "6 seeds cannot tell all 3 settings apart. 7 seeds or more can: seed=range(0,7)."
+    )
+    (alone, *_) = conclusions(sweep(6, he=0.95, xavier=0.93))
+    assert alone.startswith("he is better than xavier by 2.00 points (95 % ")
+    assert alone.endswith("6 of 6 seeds, p = 0.031).")
 
 
 @pytest.mark.parametrize(

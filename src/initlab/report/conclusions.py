@@ -20,7 +20,7 @@ from initlab.report.formatting import (
     join_words,
 )
 from initlab.report.score import Score
-from initlab.report.statistics import accuracy_noise, seeds_needed
+from initlab.report.statistics import Paired, accuracy_noise, seeds_needed
 from initlab.report.table import steps_cell
 
 NAMED = 3  # settings of a list in a sentence
@@ -52,23 +52,23 @@ def headline(comparison: Comparison, differences: Differences) -> list[str]:
         return unpaired_note(comparison)
     best, *others = differences.ranked
     name = partial(short_name, comparison)
-    tied = [each for each in others if each not in found or found[each].paired.tied]
+    known = [each for each in others if each in found]
+    apart = [each for each in known if not found[each].paired.tied]
+    apart = apart or [each for each in known if found[each].paired.seeming]
+    brackets = [each for each in differences.brackets if len(each) > 1][:TIES]
+    ties = [f"{listed(map(name, each))} are tied" for each in brackets]
+    if apart:
+        lead = differing(comparison, found[apart[0]])
+        first = bool(ties) and best in brackets[0]
+        return [f"{'; '.join([*ties[:first], lead, *ties[first:]])}."]
     if not any(each.paired.decidable for each in found.values()):
         paired = found[others[0]].paired if others[0] in found else None
         if paired is None or paired.n == 1:
             return []
         ahead = amount(comparison.by, abs(paired.difference))
         return [f"{name(best)} leads {name(others[0])} by {ahead}, which may be chance."]
-    apart = [each for each in others if each not in tied]
-    if not apart:
-        nearest = differing(comparison, found[tied[0]]) if tied[0] in found else ""
-        many = f"All {len(others) + 1} settings are tied" if len(tied) > 1 else "They are tied"
-        return [f"{many}: {nearest}."]
-    lead = differing(comparison, found[apart[0]])
-    brackets = [each for each in differences.brackets if len(each) > 1][:TIES]
-    ties = [f"{listed(map(name, each))} are tied" for each in brackets]
-    first = bool(ties) and best in brackets[0]
-    return [f"{'; '.join([*ties[:first], lead, *ties[first:]])}."]
+    many = f"All {len(others) + 1} settings are tied" if len(others) > 1 else "They are tied"
+    return [f"{many}: {differing(comparison, found[known[0]])}."]
 
 
 def unpaired_note(comparison: Comparison) -> list[str]:
@@ -85,12 +85,22 @@ def differing(comparison: Comparison, difference: Difference) -> str:
     """Say how much better one setting is than another, and how sure that is."""
     paired, share = difference.paired, comparison.by.share
     names = (short_name(comparison, each) for each in (difference.better, difference.other))
-    verb = "differs from" if paired.tied else "is better than"
+    verb = "seems better than" if paired.seeming else "differs from"
+    verb = verb if paired.tied else "is better than"
     low, high = (format_difference(each or 0.0, share) for each in (paired.low, paired.high))
     return (
-        f"{f' {verb} '.join(names)} by {amount(comparison.by, paired.difference)} (95 % {low} to "
-        f"{high}, {paired.wins} of {format_count(paired.n, 'seed')}, p {format_p(paired.p_holm)})"
+        f"{f' {verb} '.join(names)} by "
+        f"{amount(comparison.by, paired.difference)} (95 % {low} to {high}, {evidence(paired)})"
     )
+
+
+def evidence(paired: Paired) -> str:
+    """Return how many seeds agree, and how likely that is by chance."""
+    words = f"{paired.wins} of {format_count(paired.n, 'seed')}, p {format_p(paired.p)}"
+    if paired.comparisons == 1:
+        return words
+    corrected = format_p(paired.p_holm).removeprefix("= ")
+    return f"{words}, {corrected} corrected for {paired.comparisons} comparisons"
 
 
 def amount(score: Score, difference: float) -> str:
@@ -209,8 +219,7 @@ def speed_note(comparison: Comparison) -> list[str]:
         return [f"{join_words(names)} learn equally fast: {ends} and {second}."]
     return [
         f"{names[0]} learns fastest: {ends}, {format_steps(paired.difference)} before {names[1]} "
-        f"(95 % {format_steps(paired.low)} to {format_steps(paired.high)}, {paired.wins} of "
-        f"{format_count(paired.n, 'seed')}, p {format_p(paired.p_holm)})."
+        f"(95 % {format_steps(paired.low)} to {format_steps(paired.high)}, {evidence(paired)})."
     ]
 
 

@@ -49,10 +49,15 @@ class Paired:
 
     @property
     def tied(self) -> bool:
-        """Whether chance may explain the difference."""
+        """Whether chance may explain the difference, given how many were compared."""
+        return not (self.p_holm < SIGNIFICANT and self.seeming)
+
+    @property
+    def seeming(self) -> bool:
+        """Whether chance may not explain the difference, had nothing else been compared."""
         if self.low is None or self.high is None:
-            return True
-        return not (self.p_holm < SIGNIFICANT and self.low * self.high > 0)
+            return False
+        return self.p < SIGNIFICANT and self.low * self.high > 0
 
     @property
     def half_width(self) -> float:
