@@ -26,6 +26,7 @@ from initlab.report.table import steps_cell
 NAMED = 3  # settings of a list in a sentence
 TIES = 2  # groups of tied settings that a sentence names
 MORE_SEEDS = "This runs only what is missing:"
+MANY = 30  # settings, among which the first to reach a level is so by chance
 MOST_SETTINGS = 100  # that anybody would run with more seeds
 
 
@@ -199,6 +200,8 @@ def command_with_seeds(comparison: Comparison, count: int) -> str:
 
 def speed_note(comparison: Comparison) -> list[str]:
     """Say which setting learns fastest, if runs of several settings reach a level."""
+    if len(comparison.settings) > MANY:
+        return []
     for level in comparison.levels:
         differences = Differences.in_steps(comparison, level)
         if len(differences.ranked) > 1:
