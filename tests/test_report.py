@@ -432,7 +432,7 @@ def test_a_page_of_two_keys_has_its_sections_in_order():
         "Depth profile of the signal (std of activations)",
         "Test accuracy",
         "Histograms",
-        "Test accuracy by lr and init",
+        "Test accuracy by lr and init (%)",
         "Results, best first",
         "Runs that did not finish",
     ]

@@ -133,7 +133,8 @@ def page(
     """Return the report as HTML that needs no other file."""
     sections: dict[str, list[Embedded]] = {}
     for each in embedded:
-        sections.setdefault(each.chart.title, []).append(each)
+        percent = " (%)" * (each.chart.name == "heat_map" and comparison.by.share)
+        sections.setdefault(each.chart.title + percent, []).append(each)
     loss, f, accuracy = (
         curve_plot(comparison, metric)
         for metric in (Metric.TRAIN_LOSS, Metric.F, Metric.TEST_ACCURACY)
