@@ -15,7 +15,7 @@ from initlab.report.charts.curves import (
     value_scale,
 )
 from initlab.report.charts.layout import Chart, line_handles, titled_figure
-from initlab.report.charts.scales import label_steps
+from initlab.report.charts.scales import Scale, label_steps
 from initlab.report.charts.styles import colors, enough_colors, grey_note, legend_entries
 from initlab.report.charts.words import sentences
 from initlab.report.comparison import Comparison
@@ -55,10 +55,20 @@ def draw_lines(comparison: Comparison, metric: Metric) -> Chart | None:
     panel.set_xlabel("step")
     scale.apply(panel, "y")
 
-    several = any(len(curve.setting.finished) > 1 for curve in curves)
+    caption = explanation(comparison, curves, metric, scale)
+    alt = description(TITLES[metric], curves, "{:.1%}" if scale.share else "{:.3g}")
+    return Chart(FILES[metric], TITLES[metric], caption, alt, figure)
+
+
+def explanation(
+    comparison: Comparison, curves: Sequence[MeanCurve], metric: Metric, scale: Scale
+) -> str:
+    """Say what one must know to read the lines of some curves."""
+    banded = enough_colors(comparison)
+    several = any(len(curve.runs) > 1 for curve in curves)
     broke = any(run.outcome != Outcome.RUNNING for curve in curves for run, *_ in curve.unfinished)
     cut = not scale.share and scale.cuts_off(drawn_values(curves))
-    caption = sentences(
+    return sentences(
         smoothing_note(comparison) if metric == Metric.TRAIN_LOSS else "",
         grey_note(comparison),
         f"{BANDED} {SINGLES}" if several and banded else "",
@@ -67,8 +77,6 @@ def draw_lines(comparison: Comparison, metric: Metric) -> Chart | None:
         "Thin lines up to a ×: runs that diverged or broke off." if broke else "",
         "What lies beyond the axis is cut." if cut else "",
     )
-    alt = description(TITLES[metric], curves, "{:.1%}" if scale.share else "{:.3g}")
-    return Chart(FILES[metric], TITLES[metric], caption, alt, figure)
 
 
 def smoothing_note(comparison: Comparison) -> str:

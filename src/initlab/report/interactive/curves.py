@@ -7,20 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from initlab.nn.metrics import Metric
-from initlab.report.charts.curves import (
-    BANDED,
-    SINGLES,
-    MeanCurve,
-    drawn_values,
-    hidden_curves,
-    value_scale,
-)
-from initlab.report.charts.lines import FILES, TITLES, description, smoothing_note
-from initlab.report.charts.styles import colors, enough_colors, grey_note
+from initlab.report.charts.curves import MeanCurve, value_scale
+from initlab.report.charts.lines import FILES, TITLES, description, explanation
+from initlab.report.charts.styles import colors, enough_colors
 from initlab.report.charts.words import sentences
 from initlab.report.comparison import Comparison, Setting
 from initlab.report.interactive.plot import Line, Plot
-from initlab.tracking.names import Outcome
 
 MOST, ENDS = 30, 10  # of more settings, only so many of the best and of the worst are drawn
 
@@ -70,19 +62,7 @@ def curve_plot(comparison: Comparison, metric: Metric) -> Plot | None:
             )
         )
     last = max(curve.steps[-1] for run in comparison.runs for curve in run.curves.values())
-    several = any(len(curve.runs) > 1 for curve in curves)
-    broke = any(run.outcome != Outcome.RUNNING for curve in curves for run, *_ in curve.unfinished)
-    cut = not scale.share and scale.cuts_off(drawn_values(curves))
-    caption = sentences(
-        smoothing_note(comparison) if metric == Metric.TRAIN_LOSS else "",
-        left_out(len(having)),
-        grey_note(comparison),
-        f"{BANDED} {SINGLES}" if several and banded else "",
-        "Line: mean over the runs of a setting." if several and not banded else "",
-        hidden_curves(curves, scale) if banded else "",
-        "Lines up to a ×: runs that diverged or broke off." if broke else "",
-        "What lies beyond the axis is cut." if cut else "",
-    )
+    caption = sentences(left_out(len(having)), explanation(comparison, curves, metric, scale))
     return Plot(
         FILES[metric],
         TITLES[metric],
