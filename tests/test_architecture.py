@@ -31,7 +31,7 @@ PARTS = {
     "initlab.failure": "hydra omegaconf",
     "initlab.run": "threadpoolctl",
     "initlab.reproduction": "mlflow",
-    "initlab.report": "numpy scipy optuna matplotlib PIL rich jinja2",
+    "initlab.report": "numpy scipy optuna matplotlib PIL rich jinja2 markupsafe",
     "initlab.notebook": "numpy pandas mlflow",
     "initlab.sweep": "hydra omegaconf rich joblib cloudpickle mlflow sqlalchemy",
     "initlab.outlook": "hydra omegaconf numpy matplotlib rich",

@@ -2,7 +2,6 @@
 
 import itertools
 import logging
-import time
 import warnings
 
 import matplotlib
@@ -269,16 +268,12 @@ def test_any_values_can_be_explained(values):
 
 
 @pytest.mark.parametrize("shape", ["{}", "[{}, 1]"])
-def test_a_search_of_300_trials_takes_less_than_two_seconds(shape):
+def test_a_value_of_its_own_in_each_run_is_no_dimension_of_its_own(shape):
     rng = np.random.default_rng(4)
-    small, large = (
-        Comparison([made(k, k % 7, shape=shape.format(k), lr=rng.uniform()) for k in range(count)])
-        for count in (12, 300)
-    )
-    importance(small)  # which imports what is needed
-    start = time.process_time()
-    assert importance(large).estimated
-    assert time.process_time() - start < 2
+    runs = [made(k, k % 7, shape=shape.format(k), lr=rng.uniform()) for k in range(40)]
+    found = importance(Comparison(runs))
+    assert found.estimated
+    assert {share.name for share in found.shares} == {"shape", "lr"}
 
 
 def test_an_estimate_is_the_same_each_time():
