@@ -23,6 +23,7 @@ IMPORTED = (
     "initlab",  # before MLflow, or that would send telemetry
     "mlflow.store.tracking.sqlalchemy_store",  # which a client would import
     "sklearn.datasets",
+    "scipy.stats",
     "initlab.report.publish",
     "initlab.run",
     "initlab.tracking.tracker",
