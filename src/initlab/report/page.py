@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import json
 import re
 import shlex
@@ -75,10 +76,12 @@ def write(
     """
     embedded, contents = [], {}
     for chart in charts.drawn(comparison):
-        picture, untitled, height = charts.pngs(chart.figure)
-        contents[f"{chart.name}.png"] = picture
-        if not SVG.fullmatch(chart.name):
+        if SVG.fullmatch(chart.name):
+            picture = charts.png(chart.figure)
+        else:
+            picture, untitled, height = charts.pngs(chart.figure)
             embedded.append(Embedded(chart, untitled, height))
+        contents[f"{chart.name}.png"] = picture
     html = page(comparison, title, ids, embedded).encode(errors="replace")
     contents = {FILE: html} | contents
     files = [folder / name for name in (*contents, *NUMBERS)]
@@ -143,10 +146,7 @@ def page(
     distributions = histograms(comparison)
     ranked = comparison.ranked
     folded = ranked[ENDS:-ENDS] if len(ranked) > MAX_ROWS else []
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(PAGE.read_text(encoding="utf-8")).render(
+    return template().render(
         title=title,
         question=question(comparison),
         shared=[f"{key}={comparison.fixed[key]}" for key in MAIN_PARAMS if key in comparison.fixed],
@@ -181,6 +181,15 @@ def page(
             }
         ),
     )
+
+
+@functools.cache
+def template() -> jinja2.Template:
+    """Return the page without its contents, compiled once."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(PAGE.read_text(encoding="utf-8"))
 
 
 def split_table(
