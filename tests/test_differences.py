@@ -243,6 +243,11 @@ def test_the_command_for_more_seeds_is_that_of_the_sweep():
     assert more_seeds(sweep(8, typed, he=0.9, xavier=0.8)) == ""
 
 
+def test_nobody_is_to_run_a_search_with_more_seeds():
+    runs = [run(f"lr={rate} seed=0", rate, searched=True) for rate in (0.1, 0.2)]
+    assert not [each for each in conclusions(Comparison(runs)) if "seed=" in each]
+
+
 def test_a_zipped_seed_has_no_command():
     zipped = "python src/train.py -m init=he,xavier seed=0,1 'sweep.zip=[init,seed]'"
     assert more_seeds(sweep(2, zipped, he=0.9, xavier=0.8)) == ""

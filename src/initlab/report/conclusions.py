@@ -151,9 +151,12 @@ def seeds_note(comparison: Comparison, differences: Differences) -> list[str]:
 
 
 def seeds_wanted(comparison: Comparison, differences: Differences) -> int:
-    """Return how many seeds can tell all settings apart, 0 if there are as many."""
+    """Return how many seeds can tell all settings apart.
+
+    0 if there are as many, and for a search, whose settings nobody would run again.
+    """
     needed = seeds_needed(max(len(differences.ranked) - 1, 1))
-    many = len(comparison.settings) > MOST_SETTINGS
+    many = len(comparison.settings) > MOST_SETTINGS or any(run.searched for run in comparison.runs)
     seeded = any(SEED in run.params for run in comparison.runs)
     return needed if seeded and not many and seeds_shared(differences) < needed else 0
 

@@ -70,6 +70,7 @@ class Run:
     ended_step  the step at which it diverged or was pruned, None for any other
     depth_scale ξ_c in layers, as predicted; infinite at the edge of chaos, None where unknown
     examples    how many examples the accuracies are of, by metric, where it is known
+    searched    whether a search chose its settings
     """
 
     run_id: str
@@ -85,6 +86,7 @@ class Run:
     ended_step: int | None = None
     depth_scale: float | None = None
     examples: dict[str, int] = field(default_factory=dict)
+    searched: bool = False
 
     @property
     def loss(self) -> float | None:
@@ -182,6 +184,7 @@ def make_run(
         ended_step,
         depth_scale_of(tags),
         examples_of(tags),
+        bool(tags.get(Tag.STUDY)),
     )
 
 
