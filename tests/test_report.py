@@ -527,5 +527,7 @@ def test_curves_are_a_row_a_run_on_shared_steps(tmp_path):
 
 def test_the_page_is_installed_with_the_package():
     config = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
-    assert report.PAGE.name in config["tool"]["setuptools"]["package-data"]["initlab.report"]
-    assert report.PAGE.is_file()
+    kept = config["tool"]["setuptools"]["package-data"]["initlab.report"]
+    for file in (report.PAGE, report.SCRIPT):
+        assert file.name in kept
+        assert file.is_file()
