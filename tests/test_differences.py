@@ -349,4 +349,5 @@ def test_the_table_of_settings_is_written_for_spreadsheets(tmp_path):
     assert rows[0]["to_best_p"] == ""
     assert float(rows[0]["steps_to_loss"]) == pytest.approx(0.5)
     assert (rows[1]["steps_to_loss_reached"], rows[0]["steps_to_loss_reached"]) == ("0", "8")
+    assert float(rows[0]["train_loss_area"]) == 1.25
     assert rows[2]["verdict"] == "diverged"

@@ -84,8 +84,8 @@ def setting_rows(comparison: Comparison) -> list[dict[str, Any]]:
     rank         of its bracket of tied settings, the first and last place: [1, 3]
     values       the keys that vary and their values as typed
     runs, finished, verdicts
-    train_loss, validation_accuracy, test_accuracy, score, seconds: mean and std over the finished
-                 runs
+    train_loss, validation_accuracy, test_accuracy, score, seconds, train_loss_area: mean and std
+                 over the finished runs
     to_best      the difference of its score from that of the best, low and high ends of the 95 %
                  interval, p, p_holm, and over n seeds
     steps_to_loss, steps_to_accuracy: mean and std of the steps to the level, and how many runs
@@ -108,6 +108,7 @@ def setting_rows(comparison: Comparison) -> list[dict[str, Any]]:
             "test_accuracy": plain_spread(setting.accuracy),
             "score": plain_spread(setting.score),
             "seconds": plain_spread(setting.seconds),
+            "train_loss_area": plain_spread(Spread.of(map(loss_area, setting.finished))),
             "to_best": from_best(differences, setting),
         }
         for name, metric in zip(("steps_to_loss", "steps_to_accuracy"), MEASURED):
@@ -183,6 +184,8 @@ def flat_row(comparison: Comparison, row: dict[str, Any]) -> dict[str, Any]:
         steps = row[name] or {}
         flat |= {name: steps.get("mean"), f"{name}_std": steps.get("std")}
         flat[f"{name}_reached"] = steps.get("reached")
+    area = row["train_loss_area"] or {}
+    flat |= {"train_loss_area": area.get("mean"), "train_loss_area_std": area.get("std")}
     flat["seconds"] = (row["seconds"] or {}).get("mean")
     return flat
 
