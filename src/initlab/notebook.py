@@ -18,10 +18,10 @@ from initlab.checks import UserError
 from initlab.config import PROJECT, Tracking
 from initlab.nn.metrics import Metric, Quantity
 from initlab.report.comparison import SEED, Comparison, Setting
-from initlab.report.conclusions import conclusions, differing, short_name
+from initlab.report.conclusions import conclusions, differing, evidence, short_name
 from initlab.report.differences import Difference, Differences
 from initlab.report.export import FINAL, final_numbers, plain_difference
-from initlab.report.formatting import format_count, format_p, format_value
+from initlab.report.formatting import format_count, format_value
 from initlab.report.score import Score
 from initlab.report.speed import Level
 from initlab.report.speed import smooth as running_mean
@@ -163,9 +163,8 @@ class Runs:
     def _table(self) -> pd.DataFrame:
         """Return the table of settings as texts."""
         columns = table_of(self.comparison, self.settings).columns
-        titles = [column.title.replace("\u00a0", " ") for column in columns]
         rows = zip(*(map(str, column.cells) for column in columns))
-        return pd.DataFrame(rows, columns=titles)
+        return pd.DataFrame(rows, columns=[column.title for column in columns])
 
     @property
     def settings(self) -> list[Setting]:
@@ -435,8 +434,7 @@ def fewer_steps(comparison: Comparison, level: Level, difference: Difference) ->
     low, high = (f"{each or 0.0:,.1f}" for each in (paired.low, paired.high))
     return (
         f"{names[0]} reaches {level.text} {paired.difference:,.1f} steps before {names[1]} "
-        f"(95 % {low} to {high}, {paired.wins} of {format_count(paired.n, 'seed')}, "
-        f"p {format_p(paired.p_holm)}){', which may be chance' * paired.tied}"
+        f"(95 % {low} to {high}, {evidence(paired)}){', which may be chance' * paired.tied}"
     )
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 from initlab.nn.metrics import Metric
 from initlab.report.comparison import SEED, Comparison, Setting
-from initlab.report.conclusions import conclusions, headline, noise_note
+from initlab.report.conclusions import further_notes, headline, noise_note
 from initlab.report.differences import Differences
 from initlab.report.formatting import format_count, join_words
 from initlab.report.importance import importance_note
@@ -53,11 +53,10 @@ def answer(comparison: Comparison) -> list[str]:
     elif len(comparison.data) > 1:
         sentences += data_note(comparison)
     elif len(done) > 1:
-        first, *others = conclusions(comparison) or [""]
+        first, others = headline(comparison), further_notes(comparison)
         ends = best_and_worst(done[0], done[-1])
-        known = bool(headline(comparison, Differences.in_score(comparison)))
-        order = [first, *others, ends] if known else [ends, first, *others]
-        sentences += [*filter(None, [*order, importance_note(comparison)])]
+        sentences += [*first, *others, ends] if first else [ends, *others]
+        sentences += filter(None, [importance_note(comparison)])
     else:
         sentences.append(f"{done[0].name} ended with {' '.join(final_result(done[0]))}.")
         sentences += noise_note(comparison)

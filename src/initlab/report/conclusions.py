@@ -35,19 +35,32 @@ def conclusions(comparison: Comparison) -> list[str]:
 
     Empty where settings have no scores, or are on different data.
     """
-    differences = Differences.in_score(comparison)
-    if len(comparison.data) > 1 or sum(bool(each.score) for each in comparison.settings) < 2:
+    return [*headline(comparison), *further_notes(comparison)]
+
+
+def comparable(comparison: Comparison) -> bool:
+    """Return whether there are settings that can be ranked against each other."""
+    scored = sum(bool(setting.score) for setting in comparison.settings)
+    return len(comparison.data) == 1 and scored > 1
+
+
+def further_notes(comparison: Comparison) -> list[str]:
+    """Return what is to be said beside the headline: of seeds, of speed and of the test set."""
+    if not comparable(comparison):
         return []
+    differences = Differences.in_score(comparison)
     return [
-        *headline(comparison, differences),
         *seeds_note(comparison, differences),
         *speed_note(comparison),
         *noise_note(comparison),
     ]
 
 
-def headline(comparison: Comparison, differences: Differences) -> list[str]:
+def headline(comparison: Comparison) -> list[str]:
     """Say which settings are better than others, and which are tied; nothing of single seeds."""
+    if not comparable(comparison):
+        return []
+    differences = Differences.in_score(comparison)
     found = differences.from_best
     if not found:
         return unpaired_note(comparison)
@@ -168,7 +181,7 @@ def seeds_shared(differences: Differences) -> int:
 
 def more_seeds(comparison: Comparison) -> str:
     """Return the command that runs enough seeds, "" if it is not known or there are enough."""
-    if not conclusions(comparison):
+    if not comparable(comparison):
         return ""
     needed = seeds_wanted(comparison, Differences.in_score(comparison))
     return command_with_seeds(comparison, needed) if needed else ""

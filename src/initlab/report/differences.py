@@ -91,6 +91,20 @@ class Differences:
         """The difference of each setting from the best one of its data set."""
         return {setting: each for group in self.groups for setting, each in self.from_first(group)}
 
+    def behind_best(self, setting: Setting) -> tuple[float, float | None, float | None] | None:
+        """Return by how much the number of a setting exceeds that of the best one of its data set.
+
+        The mean and the ends of its interval; below 0 where the number is lower. None for the best
+        one and for what shares no seed with it.
+        """
+        each = self.from_best.get(setting)
+        if each is None:
+            return None
+        mean, low, high = each.paired.difference, each.paired.low, each.paired.high
+        if (each.other is setting) != self.higher:
+            return mean, low, high
+        return -mean, None if high is None else -high, None if low is None else -low
+
     @cached_property
     def of_all_pairs(self) -> list[Difference]:
         """The differences of all pairs on the same data, in the order of their ranks."""

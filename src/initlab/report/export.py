@@ -10,6 +10,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,7 @@ def final_numbers(comparison: Comparison, run: Run) -> tuple[float | None, ...]:
     )
 
 
+@lru_cache(maxsize=1)  # two files are made of them
 def setting_rows(comparison: Comparison) -> list[dict[str, Any]]:
     """Return the table of settings as plain values, best first; None where there is no number.
 
@@ -122,17 +124,12 @@ def from_best(differences: Differences, setting: Setting) -> dict[str, Any] | No
     each = differences.from_best.get(setting)
     if each is None:
         return None
-    paired = each.paired
-    ends = [paired.difference, paired.low, paired.high]
-    if (each.other is setting) == differences.higher:
-        ends = [
-            None if end is None else -end for end in (paired.difference, paired.high, paired.low)
-        ]
+    numbers = differences.behind_best(setting) or ()
     return {
-        **dict(zip(("difference", "low", "high"), ends)),
-        "p": paired.p,
-        "p_holm": paired.p_holm,
-        "n": paired.n,
+        **dict(zip(("difference", "low", "high"), numbers)),
+        "p": each.paired.p,
+        "p_holm": each.paired.p_holm,
+        "n": each.paired.n,
     }
 
 

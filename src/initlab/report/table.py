@@ -168,13 +168,10 @@ def differences_from_best(
     """
     share, texts = comparison.by.share, {}
     for setting, each in differences.from_best.items():
-        paired = each.paired
-        if paired.low is None or paired.high is None:
-            continue
-        behind = each.other is setting
-        value = paired.difference * (-1 if behind == comparison.by.higher else 1)
-        half = (paired.high - paired.low) / 2
-        texts[setting] = Cell(format_difference(value, share), format_half_width(half, share))
+        value, *_ = differences.behind_best(setting) or (0.0,)
+        if each.paired.n > 1:
+            half = format_half_width(each.paired.half_width, share)
+            texts[setting] = Cell(format_difference(value, share), half)
     if not texts:
         return []
     cells = [texts.get(setting, Cell()) for setting in settings]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from initlab import figures
 from initlab.figures import INK
+from initlab.nn.metrics import Quantity
 from initlab.report.charts.keys import values_of, varied_keys
 from initlab.report.charts.layout import (
     LINE,
@@ -98,11 +99,11 @@ def trained(comparison: Comparison) -> bool:
     return any(curve.steps[-1] > 0 for run in comparison.runs for curve in run.curves.values())
 
 
-def has_histograms(run: Run) -> bool:
-    """Return whether a run has histograms of activations, in the shape that initlab writes."""
+def has_histograms(run: Run, quantity: str = Quantity.ACTIVATIONS) -> bool:
+    """Return whether a run has histograms of a quantity, in the shape that initlab writes."""
     steps, edges, counts = (
         run.histograms.get(name, np.empty(0))
-        for name in ("steps", "activations/edges", "activations/counts")
+        for name in ("steps", f"{quantity}/edges", f"{quantity}/counts")
     )
     return (
         counts.ndim == 3

@@ -55,12 +55,12 @@ def draw_lines(comparison: Comparison, metric: Metric) -> Chart | None:
     panel.set_xlabel("step")
     scale.apply(panel, "y")
 
-    caption = explanation(comparison, curves, metric, scale)
+    caption = curve_caption(comparison, curves, metric, scale)
     alt = description(TITLES[metric], curves, "{:.1%}" if scale.share else "{:.3g}")
     return Chart(FILES[metric], TITLES[metric], caption, alt, figure)
 
 
-def explanation(
+def curve_caption(
     comparison: Comparison, curves: Sequence[MeanCurve], metric: Metric, scale: Scale
 ) -> str:
     """Say what one must know to read the lines of some curves."""

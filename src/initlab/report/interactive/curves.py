@@ -8,7 +8,7 @@ import numpy as np
 
 from initlab.nn.metrics import Metric
 from initlab.report.charts.curves import MeanCurve, value_scale
-from initlab.report.charts.lines import FILES, TITLES, description, explanation
+from initlab.report.charts.lines import FILES, TITLES, curve_caption, description
 from initlab.report.charts.styles import colors, enough_colors
 from initlab.report.charts.words import sentences
 from initlab.report.comparison import Comparison, Setting
@@ -62,7 +62,7 @@ def curve_plot(comparison: Comparison, metric: Metric) -> Plot | None:
             )
         )
     last = max(curve.steps[-1] for run in comparison.runs for curve in run.curves.values())
-    caption = sentences(left_out(len(having)), explanation(comparison, curves, metric, scale))
+    caption = sentences(left_out(len(having)), curve_caption(comparison, curves, metric, scale))
     return Plot(
         FILES[metric],
         TITLES[metric],

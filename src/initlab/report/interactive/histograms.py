@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 
 from initlab import figures
 from initlab.nn.metrics import Quantity
-from initlab.report.charts.activations import BAR, RIM, bar_heights, hidden_shares, trained
+from initlab.report.charts.activations import (
+    BAR,
+    RIM,
+    bar_heights,
+    has_histograms,
+    hidden_shares,
+    trained,
+)
 from initlab.report.charts.styles import Style, colors
 from initlab.report.charts.words import sentences
 from initlab.report.comparison import Comparison, Setting
@@ -165,28 +172,19 @@ def caption(quantity: Quantity, rows: Sequence[Row], count: int, comparison: Com
 
 def usable(setting: Setting, quantity: Quantity) -> list[Any]:
     """Return the histograms of a setting's runs that are as initlab writes them, and alike."""
-    found = []
-    for run in setting.runs:
-        steps, edges, counts = (
-            run.histograms.get(name, np.empty(0))
-            for name in ("steps", f"{quantity}/edges", f"{quantity}/counts")
+    found = [
+        (
+            run.histograms["steps"].astype(int),
+            run.histograms[f"{quantity}/edges"].astype(np.float64),
+            run.histograms[f"{quantity}/counts"].astype(np.int64),
         )
-        right = (
-            counts.ndim == 3
-            and counts.size > 0
-            and edges.ndim == steps.ndim == 1
-            and counts.shape[-1] == len(edges) + 1 > 3
-            and len(counts) == len(steps)
-        )
-        if right:
-            found.append((steps.astype(int), edges.astype(np.float64), counts.astype(np.int64)))
-    first = found[0] if found else None
+        for run in setting.runs
+        if has_histograms(run, quantity)
+    ]
     return [
         each
         for each in found
-        if first is not None
-        and each[2].shape[1:] == first[2].shape[1:]
-        and np.array_equal(each[1], first[1])
+        if each[2].shape[1:] == found[0][2].shape[1:] and np.array_equal(each[1], found[0][1])
     ]
 
 
