@@ -37,7 +37,7 @@ from initlab.tracking.queries import (
     resolve_ids,
     search_trials,
 )
-from initlab.tracking.runs import CURVES, Run, read
+from initlab.tracking.runs import CURVES, read
 
 if TYPE_CHECKING:  # MLflow takes a second to import
     from mlflow import MlflowClient
@@ -132,7 +132,7 @@ def compare(options: argparse.Namespace) -> None:
         runs = read(client, selection.run_ids, curves)
         page = page_of(client, selection)
     if by:
-        refuse_unknown(by, runs)
+        by.refuse_unknown(runs)
     comparison = Comparison(runs, selection.experiment, by, levels, selection.command)
     print_results(comparison)
     print_conclusions(comparison)
@@ -151,18 +151,6 @@ def page_of(client: MlflowClient, selection: Selection) -> tuple[str, str | None
     ui, command = served_at(client.tracking_uri, PROJECT)
     runs = find_runs(client, selection.run_ids[: chart_view.MOST_RUNS])
     return chart_view.page_of_runs(client, ui, [*runs.values()], selection.sweep), command
-
-
-def refuse_unknown(by: Score, runs: Sequence[Run]) -> None:
-    """Raise `UserError` if no run has the metric to rank by."""
-    if all(by.of(run) is None for run in runs):
-        known = sorted({name for run in runs for name in run.metrics})
-        layers = [name for name in known if "/layer_" in name]
-        words = [name for name in known if name not in layers] + layers[:1]
-        raise UserError(
-            f"--by {by.metric}: no run has this metric.\nChoices: {', '.join(words) or 'none'}"
-            f"{' and others of layers' * (len(layers) > 1)}"
-        )
 
 
 def select(client: MlflowClient, options: argparse.Namespace) -> Selection:

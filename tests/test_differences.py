@@ -12,7 +12,8 @@ from initlab.nn.metrics import Metric
 from initlab.report.comparison import Comparison
 from initlab.report.conclusions import conclusions, more_seeds, seed_range
 from initlab.report.differences import Differences
-from initlab.report.export import comparison_object, write_comparison, write_settings
+from initlab.report.export import write_comparison, write_settings
+from initlab.report.plain import comparison_object
 from initlab.report.score import Score
 from initlab.report.speed import Level, half_way, loss_area
 from initlab.tracking.runs import Curve, Run

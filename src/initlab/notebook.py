@@ -20,9 +20,10 @@ from initlab.nn.metrics import Metric, Quantity
 from initlab.report.comparison import SEED, Comparison, Setting
 from initlab.report.conclusions import conclusions, differing, evidence, short_name
 from initlab.report.differences import Difference, Differences
-from initlab.report.export import FINAL, final_numbers, plain_difference
+from initlab.report.export import FINAL, final_numbers
 from initlab.report.formatting import format_count, format_value
-from initlab.report.score import Score
+from initlab.report.plain import plain_difference
+from initlab.report.score import Score, names_of_metrics
 from initlab.report.speed import Level
 from initlab.report.speed import smooth as running_mean
 from initlab.report.table import table_of
@@ -176,10 +177,9 @@ class Runs:
         runs = self.comparison.runs
         try:
             score = Score.parse(by)
+            score.refuse_unknown(runs)
         except UserError as error:
             raise UserError(of_arguments(str(error))) from None
-        if all(score.of(run) is None for run in runs):
-            raise unknown("by", score.metric, "metric", names_of_metrics(runs))
         if score.best and score.metric not in CURVES:
             runs = self._read([*CURVES, score.metric])
         return Runs(Comparison(runs, by=score), self._uri)
@@ -436,15 +436,6 @@ def fewer_steps(comparison: Comparison, level: Level, difference: Difference) ->
         f"{names[0]} reaches {level.text} {paired.difference:,.1f} steps before {names[1]} "
         f"(95 % {low} to {high}, {evidence(paired)}){', which may be chance' * paired.tied}"
     )
-
-
-def names_of_metrics(runs: Iterable[Run]) -> list[str]:
-    """Return the metrics that runs have; of those of layers the first layer's stand for all."""
-    names = sorted({name for run in runs for name in run.metrics})
-    of_layers = {
-        name.partition("/layer_")[0]: name for name in reversed(names) if "/layer_" in name
-    }
-    return [name for name in names if "/layer_" not in name] + sorted(of_layers.values())
 
 
 def unknown(argument: str, value: object, noun: str, names: Iterable[str]) -> UserError:

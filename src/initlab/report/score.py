@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from initlab.checks import UserError
@@ -75,6 +75,12 @@ class Score:
             return run.loss if self.metric in run.curves else None
         return run.metrics.get(self.metric)
 
+    def refuse_unknown(self, runs: Sequence[Run]) -> None:
+        """Raise `UserError` if no run has the metric."""
+        if all(self.of(run) is None for run in runs):
+            choices = ", ".join(names_of_metrics(runs)) or "none"
+            raise UserError(f"--by {self.metric}: no run has this metric.\nChoices: {choices}")
+
     @property
     def share(self) -> bool:
         """Whether it is an accuracy, which is written in percent."""
@@ -85,3 +91,12 @@ class Score:
         """Its name for people."""
         name = self.metric.replace("/", " ") if "layer" not in self.metric else self.metric
         return f"best {name}" if self.best else name
+
+
+def names_of_metrics(runs: Iterable[Run]) -> list[str]:
+    """Return the metrics that runs have; of those of layers the first layer's stand for all."""
+    names = sorted({name for run in runs for name in run.metrics})
+    of_layers = {
+        name.partition("/layer_")[0]: name for name in reversed(names) if "/layer_" in name
+    }
+    return [name for name in names if "/layer_" not in name] + sorted(of_layers.values())
