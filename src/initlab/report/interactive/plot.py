@@ -23,12 +23,11 @@ POINTS = 200  # of a line
 class Line:
     """One line, and all that is switched on and off with it.
 
-    number   of the line among those of its plot
-    x, y     its points (N,); NaN in y for none
-    texts    what the read-out says of each point; none for a line without a read-out
-    low, high the band around it (N,), empty for none
-    singles  thin lines behind it, each x and y
-    broken   thin lines that end with a cross, each x and y
+    x, y          its points (N,); NaN in y for none
+    texts         what the read-out says of each point; none for a line without a read-out
+    low, high     the band around it (N,), empty for none
+    singles       thin lines behind it, each x and y
+    broken        thin lines that end with a cross, each x and y
     open, filled  points at x that are drawn as circles and dots, empty for none
     """
 
