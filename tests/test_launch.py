@@ -11,9 +11,10 @@ from hydra.types import HydraContext, RunMode
 from hydra_plugins.initlab_launcher import CoresLauncher
 from initlab.config import PROJECT, register
 from initlab.run import Result
-from initlab.sweep.launch import events, result_of
+from initlab.sweep.engine import Started
+from initlab.sweep.foreign import Foreign
+from initlab.sweep.launch import job_of, result_of
 from initlab.sweep.plan import check
-from initlab.sweep.pool import Started
 from initlab.tracking.names import Outcome
 
 
@@ -37,7 +38,7 @@ def test_our_launcher_composes_and_runs_jobs_for_any_sweeper(loader, tmp_path):
     assert [answer.hydra_cfg.hydra.job.num for answer in answers] == [7, 8]
 
 
-class Foreign:
+class Other:
     """A launcher that hands over all that its jobs return at the end."""
 
     def launch(self, job_overrides, initial_job_idx):
@@ -56,12 +57,16 @@ def test_a_foreign_launcher_gets_overrides_and_its_answers_become_results(loader
         check("", [f"seed={seed}"], lambda typed: loader.load_sweep_config(multirun, [*typed]))
         for seed in (1, 2)
     ]
-    launcher = Foreign()
-    found = [*events(launcher, iter(trials), tmp_path / "a sweep")]
-    assert [index for index, _ in found] == [0, 0, 1, 1]
-    assert found[0][1] == found[2][1] == Started()
-    assert result_of(found[1][1]) == Result(Outcome.FINISHED, accuracy=0.9)
+    launcher, told = Other(), []
+    engine = Foreign(launcher, "other")
+    engine.say = told.append
+    jobs = [job_of(trial, tmp_path / "a sweep", n, {}) for n, trial in enumerate(trials)]
+    found = [*engine.run(print, jobs)]
+    assert found[:2] == [(0, Started()), (1, Started())]
+    assert [index for index, _ in found[2:]] == [0, 1]
+    assert result_of(found[2][1]) == Result(Outcome.FINISHED, accuracy=0.9)
     failed = result_of(found[3][1])
+    assert "hydra/launcher=other tells of no trial before all have ended" in told[0]
     assert (failed.outcome, failed.reason) == ("failed", "ZeroDivisionError: on purpose")
     place = f"hydra.sweep.dir='{tmp_path / 'a sweep'}'"
     assert launcher.overrides == [["seed=1", place], ["seed=2", place]]

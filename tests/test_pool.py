@@ -1,4 +1,4 @@
-"""The pool: calls in processes of their own, and what becomes of the others when one is lost."""
+"""Engines of this machine, and what becomes of other calls when one is lost."""
 
 import fcntl
 import os
@@ -14,7 +14,8 @@ from conftest import wait_for
 
 from initlab.config import PROJECT
 from initlab.process import pid_exists
-from initlab.sweep.pool import Interrupted, Pool, Started
+from initlab.sweep.engine import Here, Interrupted, Started
+from initlab.sweep.pool import Pool
 
 
 def square(number):
@@ -38,7 +39,7 @@ def answers(events):
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_each_call_is_answered_under_its_number(processes):
-    events = list(Pool(processes).run(square, [3, 4, 5]))
+    events = list((Pool(2) if processes == 2 else Here()).run(square, [3, 4, 5]))
     assert {index: number for index, (number, _) in answers(events).items()} == {0: 9, 1: 16, 2: 25}
     for index in range(3):
         assert events.index((index, Started())) < [i for i, _ in events].index(index, 1) + 1
@@ -69,7 +70,7 @@ def test_an_argument_is_taken_when_a_process_is_free_and_all_answers_were_looked
             unknown += 1
             yield number
 
-    for _, event in Pool(processes).run(square, arguments()):
+    for _, event in (Pool(2) if processes == 2 else Here()).run(square, arguments()):
         if event != Started():
             known.append(event)
             unknown -= 1
@@ -77,7 +78,7 @@ def test_an_argument_is_taken_when_a_process_is_free_and_all_answers_were_looked
 
 
 def test_no_argument_is_taken_after_a_pool_was_drained():
-    pool, taken = Pool(1), []
+    pool, taken = Here(), []
     arguments = (taken.append(number) or number for number in range(6))
     for _, event in pool.run(square, arguments):
         if event != Started():
@@ -206,7 +207,7 @@ def test_ctrl_c_in_this_process_interrupts_one_call_and_begins_no_other():
             raise KeyboardInterrupt
         return number
 
-    assert answers(Pool(1).run(failing, range(4))) == {0: 0, 1: Interrupted()}
+    assert answers(Here().run(failing, range(4))) == {0: 0, 1: Interrupted()}
 
 
 def test_processes_end_with_the_one_that_runs_the_pool(tmp_path):

@@ -6,10 +6,11 @@ from abc import ABC
 from typing import Any
 
 from hydra.core.override_parser.types import Override
-from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
+
+from hydra_plugins._launchers import EngineLauncher
 
 BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 
@@ -33,18 +34,21 @@ class CheckedSweeper(Sweeper, ABC):
         from hydra.core.plugins import Plugins
 
         from hydra_plugins.initlab_launcher import CoresLauncher
+        from initlab.sweep.foreign import Foreign
 
         self.context = hydra_context
         self.config: DictConfig = config
         if OmegaConf.select(config, "hydra.launcher._target_") == BASIC_LAUNCHER:
-            self.launcher: Launcher = CoresLauncher(1)
-            self.launcher.setup(
-                hydra_context=hydra_context, task_function=task_function, config=config
-            )
+            self.launcher: EngineLauncher = CoresLauncher(1)
         else:
-            self.launcher = Plugins.instance().instantiate_launcher(
+            launcher = Plugins.instance().instantiate_launcher(
                 hydra_context=hydra_context, task_function=task_function, config=config
             )
+            if not isinstance(launcher, EngineLauncher):
+                name = config.hydra.runtime.choices["hydra/launcher"]
+                launcher = EngineLauncher(Foreign(launcher, name))
+            self.launcher = launcher
+        self.launcher.setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
     def read(self, arguments: list[str]) -> list[Override]:
         """Return the settings of `params` and those that were typed; raises `ConfigError`."""

@@ -123,14 +123,17 @@ def freeze_imports() -> None:
     gc.freeze()
 
 
-def identity() -> dict[str, str]:
-    """Return tags of this process, by which `is_gone` can tell whether it still runs."""
+def identity(role: str = "process") -> dict[str, str]:
+    """Return tags of this process, by which `is_gone` can tell whether it still runs.
+
+    role  what the keys of the tags begin with
+    """
     import psutil
 
     return {
-        "process.host": socket.gethostname(),
-        "process.pid": str(os.getpid()),
-        "process.started": str(psutil.Process().create_time()),
+        f"{role}.host": socket.gethostname(),
+        f"{role}.pid": str(os.getpid()),
+        f"{role}.started": str(psutil.Process().create_time()),
     }
 
 

@@ -71,6 +71,7 @@ class RunSpec:
     sweep        the id of the sweep that it is a trial of, "" for none
     search       the settings of the search that it is a trial of, with its number; else None
     experiment   the published experiment that was chosen, "" for none
+    origin       tags of where it came from, where another process has made it; {}: from this one
     """
 
     name: str
@@ -84,6 +85,7 @@ class RunSpec:
     sweep: str = ""
     search: Mapping[str, Any] | None = None
     experiment: str = ""
+    origin: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, composed: Any, hydra: Any) -> RunSpec:
@@ -151,7 +153,8 @@ class RunSpec:
             Tag.EXPERIMENT: self.experiment,
         }
         own = {str(tag): str(value) for tag, value in found.items() if value}
-        return provenance.tags(PROJECT) | identity() | own
+        origin = self.origin or provenance.origin(PROJECT)
+        return provenance.versions() | dict(origin) | identity() | own
 
     @property
     def example_counts(self) -> dict[str, int]:

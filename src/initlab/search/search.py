@@ -30,7 +30,7 @@ from initlab.sweep.execute import (
     print_rest,
     refuse_nameless,
 )
-from initlab.sweep.launch import launch, needs_processes
+from initlab.sweep.launch import Launcher, launch, seconds_of
 from initlab.sweep.plan import Compose, State, TrialPlan, check, common_config, look_up_one
 from initlab.sweep.progress import SweepProgress
 from initlab.tracking.names import Outcome
@@ -44,7 +44,7 @@ def run_search(
     overrides: Sequence[Override],
     typed: Mapping[str, Any],
     compose: Compose,
-    launcher: Any,
+    launcher: Launcher,
     multirun: DictConfig,
 ) -> int:
     """Search a space until its study has all its trials; return the exit status.
@@ -56,16 +56,16 @@ def run_search(
     run.
     """
     gc.freeze()  # or each garbage collection would go through all that was imported
-    refuse_invalid(typed, launcher)
+    refuse_invalid(typed, launcher.engine)
     space = Space(overrides, typed["limit"])
     corners = space.checked(compose)
     config = common_config(corners)
     folder = Path(multirun.hydra.sweep.dir)
     refuse_nameless(folder)
     settings, mark = complete(typed, space, corners, folder)
-    pool = launcher.pool
-    if not config.sweep.dry_run and needs_processes(corners[:1] * settings["trials"], pool):
-        pool.warm_up()  # while the store is opened
+    seconds = seconds_of(corners[:1])  # of a trial
+    if not config.sweep.dry_run:  # while the store is opened
+        launcher.engine.fit(settings["trials"], settings["trials"] * seconds)
     with gc_paused():
         store = open_for(config) if config.tracking.enabled else None
         gc.freeze()  # MLflow as well
@@ -79,12 +79,11 @@ def run_search(
     gc.freeze()  # Optuna as well
     folder = claim(folder, multirun, store)
     left = study.left()
-    if not needs_processes(corners[:1] * left, pool):
-        pool.processes = 1
+    launcher.engine = launcher.engine.fit(left, left * seconds)
     progress = SweepProgress(left, space.longest + len(f"#{study.total} "), study.total - left)
     search = Search(space, study, compose, store, progress)
     try:
-        launched = launch(search.trials(), launcher, folder, progress, search.tell)
+        launched = launch(search.trials(), launcher, folder, progress, store, search.tell)
     finally:
         study.close()
 
@@ -207,7 +206,7 @@ def print_best(space: Space, study: Study) -> None:
     console.print_pair("study", f"{study.settings['study']}: {in_words(study.outcomes())}")
     console.print_pair("in", study.settings["storage"])
     if left := study.left():
-        print_rest(left, total)
+        print_rest(left, 0, total)
     elif study.settings["sampler"] != "grid":
         console.out.print(
             f"The same command with hydra.sweeper.trials={2 * total} adds {total} more."

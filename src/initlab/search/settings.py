@@ -12,6 +12,7 @@ from initlab.config import Config, ConfigError
 from initlab.nn.metrics import Metric
 from initlab.nn.models import NetworkModel
 from initlab.search.space import Space
+from initlab.sweep.engine import Engine
 from initlab.sweep.plan import TrialPlan
 from initlab.tracking.provenance import digest
 
@@ -29,7 +30,7 @@ METRICS = (
 VALIDATION = (Metric.VALIDATION_ACCURACY, Metric.VALIDATION_LOSS)
 
 
-def refuse_invalid(typed: Mapping[str, Any], launcher: Any) -> None:
+def refuse_invalid(typed: Mapping[str, Any], engine: Engine) -> None:
     """Raise `ConfigError` for an invalid setting of hydra.sweeper."""
     try:
         checks.one_of("sampler", typed["sampler"], SAMPLERS)
@@ -49,8 +50,11 @@ def refuse_invalid(typed: Mapping[str, Any], launcher: Any) -> None:
                 raise ValueError(f"{name} must be null or not empty; got {typed[name]!r}")
     except ValueError as error:
         raise ConfigError(f"hydra.sweeper.{error}") from error
-    if not hasattr(launcher, "pool"):
-        raise ConfigError("hydra/launcher must be cores or basic for hydra/sweeper=search")
+    if not engine.prompt:
+        raise ConfigError(
+            "hydra/launcher must be one of cores, ray, slurm, basic for hydra/sweeper=search, "
+            "which looks at each trial before it chooses the next"
+        )
 
 
 def direction(metric: str) -> Literal["maximize", "minimize"]:

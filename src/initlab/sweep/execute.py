@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -18,7 +18,7 @@ from initlab.process import gc_paused
 from initlab.report.comparison import Comparison
 from initlab.report.score import Score
 from initlab.report.terminal import print_results
-from initlab.sweep.launch import Ending, Launched, needs_processes
+from initlab.sweep.launch import Ending, Launched, Launcher, seconds_of
 from initlab.sweep.plan import (
     Compose,
     TrialPlan,
@@ -36,7 +36,6 @@ from initlab.tracking.queries import trials_of_study, trials_of_sweep
 from initlab.tracking.runs import Run, read
 
 if TYPE_CHECKING:  # MLflow takes a second to import
-    from initlab.sweep.pool import Pool
     from initlab.tracking.store import Store
 
 CLAIM = "multirun.yaml"  # the sweep that creates this file in a folder owns the folder
@@ -45,7 +44,7 @@ CLAIM = "multirun.yaml"  # the sweep that creates this file in a folder owns the
 def run_grid(
     grid: Sequence[Sequence[str]],
     compose: Compose,
-    launcher: Any,
+    launcher: Launcher,
     multirun: DictConfig,
 ) -> int:
     """Run every combination of a grid that has not been run before; return the exit status.
@@ -53,13 +52,11 @@ def run_grid(
     Raises a `UserError` before the first trial starts if any of them could not run.
     """
     gc.freeze()  # or each garbage collection would go through all that was imported
-    pool: Pool | None = getattr(launcher, "pool", None)
     trials: list[TrialPlan] = []
     for name, overrides in checking(name_trials(grid)):
         trials.append(check(name, overrides, compose))
-        first = len(trials) == 1 and not trials[0].config.sweep.dry_run
-        if first and pool and needs_processes(trials * len(grid), pool):
-            pool.warm_up()  # while the others are checked
+        if len(trials) == 1 and not trials[0].config.sweep.dry_run:  # while the others are checked
+            launcher.engine.fit(len(grid), len(grid) * seconds_of(trials))
     config = common_config(trials)
     with gc_paused():
         store = open_for(config) if config.tracking.enabled else None
@@ -72,8 +69,7 @@ def run_grid(
         refuse_existing(trials)
     folder = claim(Path(multirun.hydra.sweep.dir), multirun, store)
     waiting = [trial for trial in trials if not trial.skippable]
-    if pool and not needs_processes(waiting, pool):
-        pool.processes = 1
+    launcher.engine = launcher.engine.fit(len(waiting), seconds_of(waiting))
     cached = [trial for trial in trials if trial.skippable]
     launched = launch_shared(waiting, launcher, folder, store, len(cached))
 
@@ -81,14 +77,19 @@ def run_grid(
         existing = [trial.existing_run_id for trial in cached]
         existing += [each.result.taken for each in launched.elsewhere]
         finish(trials[0], folder, launched.ended, [*filter(None, existing)], total=len(trials))
-        done = len(launched.ended) + len(launched.elsewhere)
-        print_rest(len(waiting) - done, len(trials))
+        done = len(launched.ended) + len(launched.elsewhere) + launched.untold
+        print_rest(len(waiting) - done, launched.untold, len(trials))
 
     return conclude(folder, store, launched, report)
 
 
-def print_rest(left: int, total: int) -> None:
-    """Print how many trials did not run, if any."""
+def print_rest(left: int, untold: int, total: int) -> None:
+    """Print how many trials did not run, and of how many nothing is known, if any."""
+    if untold:
+        console.out.print(
+            f"not known: {untold} of {total} trials, which may still be running. When they have "
+            "ended, the same command resumes here."
+        )
     if left:
         console.out.print(f"not run: {left} of {total} trials. The same command resumes here.")
 
@@ -156,7 +157,8 @@ def conclude(
             return 128 + signal.SIGINT
     if launched.caught:
         return 128 + launched.caught[0]
-    return int(any(each.result.outcome == Outcome.FAILED for each in launched.ended))
+    failed = any(each.result.outcome == Outcome.FAILED for each in launched.ended)
+    return int(failed or launched.untold > 0)
 
 
 def print_interrupted(folder: Path) -> None:

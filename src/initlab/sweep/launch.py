@@ -1,36 +1,39 @@
-"""Launching: trials handed to Hydra's launcher, reported as they end, and stopped in order."""
+"""Launching: trials handed to an engine, reported as they end, and stopped in order."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from hydra import version
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.utils import JobStatus
-from omegaconf import DictConfig, OmegaConf
+from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from initlab import process
 from initlab.checks import one_line
-from initlab.config import output_folder
+from initlab.config import PROJECT, output_folder
 from initlab.run import OpenPruner, Result, RunSpec, attempt
+from initlab.sweep.engine import Engine, Interrupted, Started
 from initlab.sweep.plan import TrialPlan, quote_override
-from initlab.sweep.pool import Interrupted, Started
 from initlab.sweep.progress import SweepProgress
+from initlab.tracking import provenance
 from initlab.tracking.names import Outcome
 
-if TYPE_CHECKING:
-    from initlab.sweep.pool import Pool
+if TYPE_CHECKING:  # MLflow takes a second to import
+    from initlab.tracking.store import Store
 
-# What a trial takes by itself and a step, as measured on digits, and how long a sweep must take to
-# be faster in several processes: three trials of 1,000 steps are faster in one, eight in two.
-TRIAL_SECONDS, STEP_SECONDS, PAYS_SECONDS = 0.5, 0.0008, 5.0
+# What a trial takes by itself and a step, as measured on digits: three trials of 1,000 steps are
+# faster in one process, eight in two.
+TRIAL_SECONDS, STEP_SECONDS = 0.5, 0.0008
 ONE_SIGNAL_SECONDS = 0.5
 
 
@@ -42,85 +45,109 @@ class Ending:
     result: Result
 
 
-@dataclass(frozen=True)
+@dataclass
 class Launched:
     """What became of trials.
 
     ended      those that were run, in the order of their ends
     elsewhere  those that another sweep has run meanwhile, or is running
     caught     the signals that stopped the others
+    untold     how many were started, and may still run: their launcher has not told of them
     """
 
     ended: list[Ending]
     elsewhere: list[Ending]
     caught: list[int]
+    untold: int = 0
+
+
+class Launcher(Protocol):
+    """A launcher of Hydra that has an engine."""
+
+    engine: Engine
+    context: HydraContext
 
 
 def launch(
     trials: Iterable[TrialPlan],
-    launcher: Any,
+    launcher: Launcher,
     folder: Path,
     progress: SweepProgress,
+    store: Store | None,
     report: Callable[[int, Result], None] = lambda index, result: None,
 ) -> Launched:
     """Run trials.
 
+    store   in which the runs of lost trials are closed
     report  is called with the index of a trial and its result, before another trial is taken
     """
     taken: list[TrialPlan] = []
     launched = Launched([], [], [])
-    pool = getattr(launcher, "pool", None)
+    engine = launcher.engine
+    engine.say = progress.say
+    origin = provenance.origin(PROJECT)
+    if engine.remote:  # or nobody could tell whether a run of another host is still under way
+        origin |= process.identity("head")
 
-    def remembered() -> Iterator[TrialPlan]:
+    def jobs() -> Iterator[Job]:
         for trial in trials:
             taken.append(trial)
-            yield trial
+            yield job_of(trial, folder, len(taken) - 1, origin)
 
-    with progress, stopping(pool, progress.say, launched.caught):
+    with progress, stopping(engine, progress.say, launched.caught):
         try:
-            for index, event in events(launcher, remembered(), folder):
+            for index, event in engine.run(partial(run_job_of, launcher.context), jobs()):
                 if isinstance(event, Started):
+                    launched.untold += 1
                     progress.started()
                     continue
+                launched.untold -= 1
                 trial, result = taken[index], result_of(event)
                 if result.taken:
                     launched.elsewhere.append(Ending(trial, result))
                     progress.elsewhere()
                     continue
+                if store and isinstance(event, Interrupted):
+                    store.close_trial(folder.name, trial.spec.fingerprint)
                 launched.ended.append(Ending(trial, result))
                 report(index, result)
                 progress.ended(trial.name, result)
                 failed = result.outcome == Outcome.FAILED
-                if failed and trial.config.sweep.on_error == "stop" and pool:
-                    pool.drain()
+                if failed and trial.config.sweep.on_error == "stop":
+                    engine.drain()
         except KeyboardInterrupt:
             if not launched.caught:
                 raise
     return launched
 
 
-def events(launcher: Any, trials: Iterable[TrialPlan], folder: Path) -> Iterator[tuple[int, Any]]:
-    """Run trials by any launcher; yield (index, `Started`), later (index, the answer).
+@dataclass(frozen=True)
+class Job:
+    """What an engine is given for a trial: a config, and what Hydra is to call with it.
 
-    Our own launcher takes each trial as it was checked. Others compose it again from its overrides,
-    and return all answers at the end.
+    overrides  that compose the config again, for launchers of others
     """
-    if hasattr(launcher, "stream"):
-        yield from launcher.stream(job_of(trial, folder) for trial in trials)
-        return
+
+    number: int
+    composed: DictConfig
+    task: Callable[[DictConfig], Result]
+    overrides: list[str]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what the process of a worker does not need."""
+        return {**vars(self), "overrides": []}
+
+
+def job_of(trial: TrialPlan, folder: Path, number: int, origin: Mapping[str, str]) -> Job:
+    """Return the job of a trial in the folder of a sweep; `origin` as in `RunSpec`."""
+    composed = trial.composed
+    OmegaConf.set_readonly(composed.hydra, None)  # as Hydra left it, if launched before
+    composed.hydra.sweep.dir = str(folder)
+    spec = replace(trial.spec, sweep=folder.name, origin=origin)
     place = f"hydra.sweep.dir={quote_override(folder)}"
-    overrides = [[*trial.overrides, place] for trial in trials]
-    for index, answer in enumerate(launcher.launch(overrides, initial_job_idx=0)):
-        yield index, Started()
-        yield index, answer
-
-
-def job_of(trial: TrialPlan, folder: Path) -> tuple[DictConfig, Callable[[DictConfig], Result]]:
-    """Return the config of a trial, and what Hydra is to call with it."""
-    OmegaConf.set_readonly(trial.composed.hydra, None)  # as Hydra left it, if launched before
-    trial.composed.hydra.sweep.dir = str(folder)
-    spec = replace(trial.spec, sweep=folder.name)
-    return trial.composed, partial(run_trial, spec, trial.open_pruner)
+    return Job(
+        number, composed, partial(run_trial, spec, trial.open_pruner), [*trial.overrides, place]
+    )
 
 
 def run_trial(spec: RunSpec, open_pruner: OpenPruner | None, composed: DictConfig) -> Result:
@@ -128,16 +155,35 @@ def run_trial(spec: RunSpec, open_pruner: OpenPruner | None, composed: DictConfi
     return attempt(replace(spec, folder=output_folder(HydraConfig.get())), open_pruner)
 
 
-def needs_processes(trials: Sequence[TrialPlan], pool: Pool) -> bool:
-    """Return whether trials are faster in several processes, or were asked to run in several."""
-    steps = sum(trial.config.train.steps for trial in trials)
-    seconds = TRIAL_SECONDS * len(trials) + STEP_SECONDS * steps
-    return pool.needed or (len(trials) > 1 and seconds > PAYS_SECONDS)
+def run_job_of(context: HydraContext, job: Job) -> JobReturn:
+    """Run a job as Hydra does, in this process or another."""
+    config = job.composed
+    with open_dict(config):
+        config.hydra.job.id = config.hydra.job.num = job.number
+    setup_globals()
+    version.setbase(config.hydra.runtime.version_base)  # or jobs might change the working folder
+    return run_job(
+        hydra_context=context,
+        task_function=job.task,
+        config=config,
+        job_dir_key="hydra.sweep.dir",
+        job_subdir_key="hydra.sweep.subdir",
+        configure_logging=False,
+    )
+
+
+def seconds_of(trials: Sequence[TrialPlan]) -> float:
+    """Return about how long trials take one after another."""
+    return TRIAL_SECONDS * len(trials) + STEP_SECONDS * sum(
+        trial.config.train.steps for trial in trials
+    )
 
 
 @contextlib.contextmanager
-def stopping(pool: Any, say: Callable[[str], None], caught: list[int]) -> Iterator[None]:
-    """Stop a pool in order at the first Ctrl-C, SIGTERM or SIGHUP, and at once at the second.
+def stopping(
+    engine: Engine | None, say: Callable[[str], None], caught: list[int]
+) -> Iterator[None]:
+    """Stop an engine in order at the first Ctrl-C, SIGTERM or SIGHUP, and at once at the second.
 
     Adds the signals to `caught`. Two in quick succession count as one: a terminal signals all
     processes, and a parent process may pass the signal on.
@@ -151,14 +197,14 @@ def stopping(pool: Any, say: Callable[[str], None], caught: list[int]) -> Iterat
             return
         last = now
         caught.append(number)
-        if pool is None or pool.processes == 1:
+        if engine is None or engine.alone:
             process.stops.append(number)
             raise KeyboardInterrupt
         if len(caught) == 1:
             say("stopping: closing the running trials; Ctrl-C again ends them at once")
-            pool.stop()
+            engine.stop()
         else:
-            pool.kill()
+            engine.kill()
 
     before = {number: signal.signal(number, stop) for number in process.listened_signals()}
     try:

@@ -1,8 +1,8 @@
-"""A pool: processes that each do one call after another, and what to do when one is lost.
+"""The engine of this machine: processes that each do one call after another.
 
 `concurrent.futures` and loky, joblib's pool, do not serve: when one process is killed they fail all
 calls that are under way, not only the one that was lost, and they cannot interrupt a call and let
-it close what it has open. This pool does both, and hands out a call only when a process is free.
+it close what it has open. This pool does both.
 """
 
 from __future__ import annotations
@@ -15,31 +15,26 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from multiprocessing import connection, resource_tracker
-from types import FrameType
 from typing import Any
 
 import cloudpickle  # type: ignore[import-untyped]
 
 from initlab import process
+from initlab.sweep.engine import (
+    AGAIN_SECONDS,
+    Engine,
+    Here,
+    Interrupted,
+    Workers,
+    interruptible,
+    tell_unraisable,
+)
 
 START_ATTEMPTS = 3
 SOCKET_LETTERS = 70  # of the folder for temporary files, in which a fork server has its socket
-AGAIN_SECONDS = 1.0  # after which a process is asked once more to stop
-
-
-@dataclass(frozen=True)
-class Started:
-    """A call has been handed to a process."""
-
-
-@dataclass(frozen=True)
-class Interrupted:
-    """A call came to no end: it was stopped or, if there is a reason, its process died."""
-
-    reason: str = ""
+PAYS_SECONDS = 5.0  # of calls, from which several processes are faster than one
 
 
 def cores() -> int:
@@ -95,27 +90,35 @@ class Worker:
             return Interrupted(f"its process ended by {how}")
 
 
-class Pool:
-    """Calls a function in so many processes; with one, in this process.
+class Pool(Workers):
+    """Calls in so many processes of this machine.
 
     needed  whether so many must be, also where one would be faster
-
-    `drain` lets no further call begin; `stop` interrupts those under way as well.
     """
 
     def __init__(self, processes: int, needed: bool = True) -> None:
+        super().__init__()
         self.processes = processes
         self.needed = needed
-        self.drained = False
-        self.stopped = False
         self.busy: dict[Any, tuple[Worker, int]] = {}
+        self.idle: list[Worker] = []
+        self.ending: list[Worker] = []
         fits = len(os.fsencode(tempfile.gettempdir())) <= SOCKET_LETTERS
         forks = fits and "forkserver" in multiprocessing.get_all_start_methods()
         self.context: Any = multiprocessing.get_context("forkserver" if forks else "spawn")
 
+    def fit(self, calls: int, seconds: float) -> Engine:
+        """Return this pool, which begins to start, or this process alone where that is faster."""
+        pays = self.needed or (calls > 1 and seconds > PAYS_SECONDS)
+        if self.processes == 1 or not pays:
+            return Here()
+        if calls:
+            self.warm_up()
+        return self
+
     def warm_up(self) -> None:
         """Begin to import what the calls will need, in a process of its own."""
-        if self.processes > 1 and self.context.get_start_method() == "forkserver":
+        if self.context.get_start_method() == "forkserver":
             from multiprocessing import forkserver
 
             self.context.set_forkserver_preload(["initlab.sweep.preload"])
@@ -125,58 +128,27 @@ class Pool:
             with process.environment(path), terminal_signals_blocked():
                 forkserver.ensure_running()
 
-    def run(
-        self, function: Callable[[Any], Any], arguments: Iterable[Any]
-    ) -> Iterator[tuple[int, Any]]:
-        """Call `function` on each argument; yield (index, `Started`), later (index, answer).
+    def open(self, function: Callable[[Any], Any]) -> None:
+        """Pickle the function, which each process is given once."""
+        self.function = cloudpickle.dumps(function)
 
-        An argument is taken only when a process is free for it, so that it may depend on all
-        answers so far.
-        """
-        waiting = enumerate(arguments)
-        if self.processes == 1:
-            yield from self.run_here(function, waiting)
-            return
-        pickled = cloudpickle.dumps(function)
-        idle: list[Worker] = []
-        ending: list[Worker] = []
-        following = True
-        try:
-            while self.busy or (following and not self.drained):
-                while following and len(self.busy) < self.processes and not self.drained:
-                    taken = next(waiting, None)
-                    if taken is None:
-                        following = False
-                        break
-                    index, argument = taken
-                    worker = self.call(idle, pickled, argument)
-                    self.busy[worker.pipe] = (worker, index)
-                    yield index, Started()
-                for pipe in connection.wait([*self.busy], AGAIN_SECONDS):
-                    worker, index = self.busy.pop(pipe)
-                    answer = worker.answer()
-                    lost = isinstance(answer, Interrupted)
-                    if lost:
-                        ending.append(worker)
-                    else:
-                        idle.append(worker)
-                    yield index, Interrupted() if lost and self.stopped else answer
-                if self.stopped:
-                    self.interrupt()
-        finally:
-            workers = [*idle, *ending, *(worker for worker, _ in self.busy.values())]
-            for worker in workers:
-                worker.pipe.close()  # upon which a process ends that has no call under way
-            while any(worker.process.is_alive() for worker in workers):
-                self.interrupt()
-                for worker in workers:
-                    worker.process.join(AGAIN_SECONDS)
-            self.busy.clear()
+    def has_place(self) -> bool:
+        """Return whether a process is free, or may be started."""
+        return len(self.busy) < self.processes
 
-    def call(self, idle: list[Worker], pickled: bytes, argument: Any) -> Worker:
-        """Return the process that has been given an argument: an idle one, or a new one."""
-        while idle:
-            worker = idle.pop()
+    def is_busy(self) -> bool:
+        """Return whether calls are under way."""
+        return bool(self.busy)
+
+    def begin(self, index: int, argument: Any) -> None:
+        """Give an argument to an idle process, or to a new one."""
+        worker = self.given(argument)
+        self.busy[worker.pipe] = (worker, index)
+
+    def given(self, argument: Any) -> Worker:
+        """Return the process that has been given an argument."""
+        while self.idle:
+            worker = self.idle.pop()
             try:
                 worker.pipe.send(argument)
             except OSError:  # it was killed while it was idle
@@ -184,84 +156,65 @@ class Pool:
                 worker.process.join()
             else:
                 return worker
-        worker = Worker(self.context, pickled)
+        worker = Worker(self.context, self.function)
         with contextlib.suppress(OSError):  # `answer` says how it ended
             worker.pipe.send(argument)
         return worker
 
-    def run_here(
-        self, function: Callable[[Any], Any], waiting: Iterator[tuple[int, Any]]
-    ) -> Iterator[tuple[int, Any]]:
-        """Do what `run` does without any other process."""
-        while not self.drained and (taken := next(waiting, None)):
-            index, argument = taken
-            yield index, Started()
-            try:
-                answer = function(argument)
-            except (KeyboardInterrupt, SystemExit):
-                self.drained = self.stopped = True
-                answer = Interrupted()
+    def answers(self) -> Iterator[tuple[int, Any]]:
+        """Yield the answers that have come, after a second at most."""
+        for pipe in connection.wait([*self.busy], AGAIN_SECONDS):
+            worker, index = self.busy.pop(pipe)
+            answer = worker.answer()
+            (self.ending if isinstance(answer, Interrupted) else self.idle).append(worker)
             yield index, answer
 
-    def drain(self) -> None:
-        """Begin no further call."""
-        self.drained = True
-
     def stop(self) -> None:
-        """Begin no further call, and interrupt those under way."""
-        self.drained = self.stopped = True
+        """Stop without waiting for the loop."""
+        super().stop()
         self.interrupt()
 
+    def kill(self) -> None:
+        """End the processes without waiting for the loop."""
+        super().kill()
+        self.end()
+
     def interrupt(self) -> None:
-        """Interrupt the calls under way; a process that is about to begin one may not notice."""
+        """Interrupt the processes that have a call."""
         for worker, _ in list(self.busy.values()):
             worker.process.terminate()
 
-    def kill(self) -> None:
-        """End the processes at once, whatever they do."""
+    def end(self) -> None:
+        """Kill the processes that have a call."""
         for worker, _ in list(self.busy.values()):
             worker.process.kill()
 
+    def close(self) -> None:
+        """End all processes, and wait for them."""
+        workers = [*self.idle, *self.ending, *(worker for worker, _ in self.busy.values())]
+        for worker in workers:
+            worker.pipe.close()  # upon which a process ends that has no call under way
+        while any(worker.process.is_alive() for worker in workers):
+            self.interrupt()
+            for worker in workers:
+                worker.process.join(AGAIN_SECONDS)
+        for some in (self.busy, self.idle, self.ending):
+            some.clear()
+
 
 def serve(pipe: Any, pickled: bytes) -> None:
-    """Answer calls until the pipe is closed, or one is interrupted, which SIGTERM does.
-
-    What was interrupted may leave a database locked by this process, for others to wait in vain.
-    """
+    """Answer calls until the pipe is closed, or one is interrupted, which SIGTERM does."""
     for number in process.STOP_SIGNALS:  # which are for the process that runs the pool
         signal.signal(number, signal.SIG_IGN)
     sys.unraisablehook = tell_unraisable
     threading.Thread(target=end_with_parent, daemon=True).start()
     function = cloudpickle.loads(pickled)
-    last = 0.0
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now > last + AGAIN_SECONDS / 2:  # or a second signal would cut short what closes a run
-            last = now
-            process.interrupt(number)
-
     with contextlib.suppress(EOFError, OSError):
         while True:
-            argument = pipe.recv()
-            process.stops.clear()
-            try:
-                try:
-                    signal.signal(signal.SIGTERM, interrupt)
-                    answer = function(argument)
-                finally:
-                    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            except SystemExit:
-                pipe.send(Interrupted())
-                return
+            answer = interruptible(function, pipe.recv(), signal.SIGTERM)
             pipe.send(answer)
-
-
-def tell_unraisable(unraisable: Any) -> None:
-    """Keep quiet of a SystemExit that was lost in a destructor: SIGTERM will come again."""
-    if not issubclass(unraisable.exc_type, SystemExit):
-        sys.__unraisablehook__(unraisable)
+            if isinstance(answer, Interrupted):
+                return
 
 
 def end_with_parent() -> None:

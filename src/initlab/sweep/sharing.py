@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from initlab.process import is_elsewhere
-from initlab.sweep.launch import Ending, Launched, launch, stopping
+from initlab.sweep.launch import Ending, Launched, Launcher, launch, stopping
 from initlab.sweep.plan import TrialPlan
 from initlab.sweep.progress import SweepProgress
 from initlab.tracking.names import Outcome, Status
@@ -20,7 +20,7 @@ POLL_SECONDS = 0.5
 
 
 def launch_shared(
-    trials: Sequence[TrialPlan], launcher: Any, folder: Path, store: Store | None, cached: int
+    trials: Sequence[TrialPlan], launcher: Launcher, folder: Path, store: Store | None, cached: int
 ) -> Launched:
     """Run trials; those that another sweep runs are waited for, and run here if it fails.
 
@@ -32,9 +32,10 @@ def launch_shared(
     while trials:
         longest = max(len(trial.name) for trial in trials)
         progress = SweepProgress(len(trials), longest, cached)
-        launched = launch(trials, launcher, folder, progress)
+        launched = launch(trials, launcher, folder, progress, store)
         whole.ended.extend(launched.ended)
         whole.caught.extend(launched.caught)
+        whole.untold += launched.untold
         failed = any(each.result.outcome == Outcome.FAILED for each in launched.ended)
         stops = failed and trials[0].config.sweep.on_error == "stop"
         if store is None or whole.caught or stops:

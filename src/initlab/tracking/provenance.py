@@ -75,15 +75,26 @@ def digest(parts: Any) -> str:
 
 def tags(project: Path) -> dict[str, str]:
     """Return tags of the command, the versions and the revision of the source."""
+    return versions() | origin(project)
+
+
+def versions() -> dict[str, str]:
+    """Return tags of the versions of what makes the numbers in this process."""
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    tags = {
-        Tag.COMMAND: command(),
+    return {
         "version.initlab": initlab.__version__,
         "version.numerics": numerics(),
         "version.python": platform.python_version(),
         "version.numpy": np.__version__,
         "version.scipy": version("scipy"),
         "version.blas": f"{blas['name']} {blas['version']}",
+    }
+
+
+def origin(project: Path) -> dict[str, str]:
+    """Return tags of the command, its user and the revision of the source."""
+    tags: dict[str, str] = {
+        Tag.COMMAND: command(),
         "mlflow.source.name": Path(sys.argv[0]).name,
         "mlflow.source.type": "LOCAL",
     }

@@ -121,6 +121,16 @@ class Store:
                 if is_gone(run.data.tags) or is_this_process(run.data.tags):
                     self.client.set_terminated(run.info.run_id, Status.KILLED)
 
+    def close_trial(self, sweep: str, fingerprint: str) -> None:
+        """Mark as KILLED what is RUNNING of a trial whose worker was lost, on whatever host."""
+        condition = (
+            f"attributes.status = 'RUNNING' and tags.{Tag.SWEEP} = {filter_string(sweep)} "
+            f"and tags.{Tag.FINGERPRINT} = {filter_string(fingerprint)}"
+        )
+        with explained(self.uri):
+            for run in self.client.search_runs([self.experiment_id], condition):
+                self.client.set_terminated(run.info.run_id, Status.KILLED)
+
     def keep_view(self, key: str, view: str) -> None:
         """Keep a view of the chart page, and delete the oldest views if there are too many."""
         with explained(self.uri):
