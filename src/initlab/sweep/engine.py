@@ -200,12 +200,13 @@ def interruptible(function: Callable[[Any], Any], argument: Any, number: int) ->
             process.interrupt(number)
 
     process.stops.clear()
+    before = signal.getsignal(number)
     try:
         try:
             signal.signal(number, interrupt)
             return function(argument)
         finally:
-            signal.signal(number, signal.SIG_IGN)
+            signal.signal(number, before)
     except (KeyboardInterrupt, SystemExit):
         return Interrupted()
 
