@@ -79,6 +79,8 @@ class Workers(Engine):
 
     A call is taken when a place is free for it, so that it may depend on all answers so far. One
     that is lost with its worker is one lost call: the others go on.
+
+    following  whether there may be further calls
     """
 
     def run(
@@ -86,18 +88,18 @@ class Workers(Engine):
     ) -> Iterator[tuple[int, Any]]:
         """Call `function` on each argument; yield (index, `Started`), later (index, answer)."""
         waiting = enumerate(arguments)
-        following = True
+        self.following = True
         try:
             self.open(function)
             while True:
-                while following and not self.drained and self.has_place():
+                while self.following and not self.drained and self.has_place():
                     taken = next(waiting, None)
                     if taken is None:
-                        following = False
+                        self.following = False
                         break
                     self.begin(*taken)
                     yield taken[0], Started()
-                if not self.is_busy() and (self.drained or not following):
+                if not self.is_busy() and (self.drained or not self.following):
                     return
                 for index, answer in self.answers():
                     lost = isinstance(answer, Interrupted)
