@@ -4,6 +4,7 @@ A job is a worker: it imports once what all calls need. It and the head of the s
 other files in a folder, the spool, which every node must see:
 
 function         what is called, packed
+head             the process of the head
 beat             changes every few seconds, as long as the head is there
 workers/W        worker W is there; what keeps it from working, if anything
 calls/W/INDEX    a call for it
@@ -14,6 +15,8 @@ answers/INDEX.W  its answer
 from __future__ import annotations
 
 import contextlib
+import itertools
+import json
 import os
 import re
 import shutil
@@ -33,7 +36,7 @@ import cloudpickle  # type: ignore[import-untyped]
 
 from initlab.checks import one_line
 from initlab.config import ConfigError
-from initlab.process import environment
+from initlab.process import environment, identity, is_gone
 from initlab.sweep import remote
 from initlab.sweep.engine import Interrupted, Workers, interruptible, tell_unraisable
 
@@ -45,7 +48,7 @@ TELL_SECONDS = 10.0  # of waiting in the queue, until that is told
 CLOSE_SECONDS = 60.0  # that jobs may take to end
 FRUITLESS = 3  # jobs in a row that end without an answer, until no more are submitted
 SIGNAL_SECONDS = 60  # before a job's time is over, when it is warned
-END = "end"
+END, SPOOL = "end", ".slurm-"
 
 ALIVE = {"RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STOPPED", "SIGNALING", "RESIZING"}
 QUEUED = {"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT"}
@@ -96,7 +99,7 @@ class Slurm(Workers):
         self.jobs: dict[str, str] = {}  # id → state
         self.again: list[tuple[int, bytes]] = []  # calls that are to be made once more
         self.fruitless = 0
-        self.began = self.asked = self.beaten = 0.0
+        self.began = self.asked = 0.0
         self.told: set[str] = set()
         self.interrupted = False
 
@@ -114,11 +117,14 @@ class Slurm(Workers):
     def open(self, function: Callable[[Any], Any]) -> None:
         """Make the spool, and submit the workers."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.spool = Path(tempfile.mkdtemp(prefix=".slurm-", dir=self.folder)).resolve()
+        remove_left(self.folder)
+        self.spool = Path(tempfile.mkdtemp(prefix=SPOOL, dir=self.folder)).resolve()
+        put(self.spool / "head", json.dumps(identity()).encode())
         for name in ("workers", "calls", "answers"):
             (self.spool / name).mkdir()
         put(self.spool / "function", remote.packed(function))
-        self.beat()
+        self.closed = threading.Event()
+        threading.Thread(target=beat, args=(self.spool / "beat", self.closed), daemon=True).start()
         self.began = time.monotonic()
         self.submit(max(1, min(self.processes, self.calls)))
 
@@ -179,7 +185,6 @@ class Slurm(Workers):
     def answers(self) -> Iterator[tuple[int, Any]]:
         """Yield the answers that have come, after a moment; keep up with the jobs."""
         time.sleep(POLL_SECONDS)
-        self.beat()
         self.greet()
         yield from self.collect()
         now = time.monotonic()
@@ -194,12 +199,6 @@ class Slurm(Workers):
         elif not self.following and not self.again:
             for worker in self.idle():
                 self.dismiss(worker)
-
-    def beat(self) -> None:
-        """Show the workers that this process is there."""
-        if time.monotonic() > self.beaten + BEAT_SECONDS:
-            self.beaten = time.monotonic()
-            put(self.spool / "beat", str(self.beaten).encode())
 
     def greet(self) -> None:
         """Take notice of workers that have begun; raises `ConfigError` for one of no use."""
@@ -357,9 +356,27 @@ class Slurm(Workers):
             if waited > CLOSE_SECONDS:
                 self.say(f"Slurm has not ended the jobs {', '.join(self.jobs)}")
                 break
+        self.closed.set()
         shutil.rmtree(self.spool, ignore_errors=True)
         self.workers.clear()
         self.jobs.clear()
+
+
+def remove_left(folder: Path) -> None:
+    """Remove the spools that killed heads of this host have left in a folder."""
+    for spool in folder.glob(f"{SPOOL}*"):
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            if is_gone(json.loads((spool / "head").read_bytes())):
+                shutil.rmtree(spool, ignore_errors=True)
+
+
+def beat(file: Path, closed: threading.Event) -> None:
+    """Show the workers that this process is there, until all is closed."""
+    for number in itertools.count():
+        with contextlib.suppress(OSError):
+            put(file, str(number).encode())
+        if closed.wait(BEAT_SECONDS):
+            return
 
 
 def serial(worker: Worker) -> int:
