@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn
@@ -13,6 +14,28 @@ from omegaconf import DictConfig
 
 if TYPE_CHECKING:  # not needed when Hydra looks for plug-ins
     from initlab.sweep.engine import Engine
+
+
+def refuse_places(processes: int | None, null: str) -> None:
+    """Raise `ConfigError` for an invalid number of processes; `null` says what null stands for."""
+    from initlab.config import ConfigError
+
+    if processes is not None and not (type(processes) is int and processes > 0):
+        raise ConfigError(
+            f"hydra.launcher.processes must be null, for {null}, or a number above 0; "
+            f"got {processes!r}"
+        )
+
+
+def require(package: str, extra: str) -> None:
+    """Raise `ConfigError` if the package of an extra is not installed."""
+    from initlab.config import ConfigError
+
+    if find_spec(package) is None:
+        raise ConfigError(
+            f"hydra/launcher={extra} needs the package {package}, which is not installed: "
+            f"pip install -e '.[{extra}]'"
+        )
 
 
 class EngineLauncher(Launcher):

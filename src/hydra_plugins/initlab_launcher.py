@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hydra.core.config_store import ConfigStore
 
-from hydra_plugins._launchers import EngineLauncher
+from hydra_plugins._launchers import EngineLauncher, refuse_places
 
 
 class CoresLauncher(EngineLauncher):
@@ -15,14 +15,9 @@ class CoresLauncher(EngineLauncher):
     """
 
     def __init__(self, processes: int | None) -> None:
-        from initlab.config import ConfigError  # not needed when Hydra looks for plug-ins
-        from initlab.sweep.pool import Pool, cores
+        from initlab.sweep.pool import Pool, cores  # not needed when Hydra looks for plug-ins
 
-        if processes is not None and not (type(processes) is int and processes > 0):
-            raise ConfigError(
-                "hydra.launcher.processes must be null, for all cores, or a number above 0; "
-                f"got {processes!r}"
-            )
+        refuse_places(processes, "all cores")
         super().__init__(Pool(processes or cores(), needed=processes is not None))
 
 

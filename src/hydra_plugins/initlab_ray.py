@@ -1,11 +1,12 @@
 """A launcher for Hydra: the jobs of a sweep on a Ray cluster, each reported as it ends."""
 
 # Hydra loads plug-ins so that annotations of a dataclass must not be put off by `__future__`.
+import math
 from dataclasses import dataclass, field
 
 from hydra.core.config_store import ConfigStore
 
-from hydra_plugins._launchers import EngineLauncher
+from hydra_plugins._launchers import EngineLauncher, refuse_places, require
 
 
 @dataclass
@@ -39,11 +40,20 @@ class RayLauncher(EngineLauncher):
         num_gpus: float,
         resources: dict[str, float],
     ) -> None:
-        from initlab.sweep.on_ray import Ray  # not needed when Hydra looks for plug-ins
+        from initlab.config import ConfigError  # not needed when Hydra looks for plug-ins
+        from initlab.sweep.on_ray import Ray
 
-        super().__init__(
-            Ray(address, processes, {"num_cpus": num_cpus, "num_gpus": num_gpus, **resources})
-        )
+        require("ray", "ray")
+        refuse_places(processes, "as many as there are resources for")
+        needs = {"num_cpus": num_cpus, "num_gpus": num_gpus, **resources}
+        for name, amount in needs.items():
+            if not 0 <= amount < math.inf:
+                raise ConfigError(f"hydra.launcher.{name} must be 0 or more; got {amount}")
+        if not any(needs.values()):
+            raise ConfigError(
+                "hydra.launcher.num_cpus must be above 0 where a trial needs nothing else"
+            )
+        super().__init__(Ray(address, processes, needs))
 
 
 ConfigStore.instance().store(group="hydra/launcher", name="ray", node=RayConfig, provider="initlab")

@@ -7,7 +7,7 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 
-from hydra_plugins._launchers import EngineLauncher
+from hydra_plugins._launchers import EngineLauncher, require
 
 
 @dataclass
@@ -40,8 +40,14 @@ class SlurmLauncher(EngineLauncher):
     """Runs the jobs of a sweep in jobs of Slurm."""
 
     def __init__(self, processes: int, additional: dict[str, Any], **parameters: Any) -> None:
-        from initlab.sweep.on_slurm import Slurm  # not needed when Hydra looks for plug-ins
+        from initlab.config import ConfigError  # not needed when Hydra looks for plug-ins
+        from initlab.sweep.on_slurm import Slurm
 
+        require("submitit", "slurm")
+        for name in ("processes", "time", "cpus_per_task"):
+            number = {**parameters, "processes": processes}[name]
+            if number is not None and number < 1:
+                raise ConfigError(f"hydra.launcher.{name} must be at least 1; got {number}")
         self.slurm = Slurm(processes, {**parameters, "additional_parameters": additional})
         super().__init__(self.slurm)
 

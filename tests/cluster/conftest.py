@@ -68,4 +68,4 @@ def place(tmp_path):
     for process in made.processes:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        process.communicate()

@@ -141,15 +141,15 @@ def test_a_second_ctrl_c_ends_the_trials_at_once(engine, place):
 
 
 def test_a_trial_that_raises_fails_alone_and_one_that_diverges_is_a_result(engine, place):
-    huge = "model.hidden=[10],[1000000000000]"
+    huge = "model.hidden=[10],[100000000,100000000]"
     printed = place.run(*engine, huge, "optimizer.lr=0.1,1e30", *TINY, status=1)
-    assert printed.count("Unable to allocate") >= 2, printed
+    assert printed.count("MemoryError") >= 2, printed
     outcomes = sorted(run.data.tags.get("outcome", run.info.status) for run in place.runs())
     assert outcomes == ["FAILED", "FAILED", "diverged", "finished"]
 
 
 def test_a_sweep_may_stop_at_the_first_error(engine, place):
-    sizes = "model.hidden=[1000000000000],[10],[11],[12],[13],[14],[15],[16]"
+    sizes = "model.hidden=[100000000,100000000],[10],[11],[12],[13],[14],[15],[16]"
     long = ("train.steps=3000", "train.eval_every=3000", "train.snapshots=[0]")
     printed = place.run(*engine, sizes, "sweep.on_error=stop", *long, status=1)
     assert "not run: " in printed
