@@ -33,7 +33,7 @@ PARTS = {
     "initlab.reproduction": "mlflow",
     "initlab.report": "numpy scipy optuna matplotlib PIL rich jinja2 markupsafe",
     "initlab.notebook": "numpy pandas mlflow",
-    "initlab.sweep": "hydra omegaconf rich joblib cloudpickle mlflow sqlalchemy",
+    "initlab.sweep": "hydra omegaconf rich joblib cloudpickle mlflow sqlalchemy ray submitit",
     "initlab.outlook": "hydra omegaconf numpy matplotlib rich",
     "initlab.search": "hydra omegaconf numpy optuna sqlalchemy",
     "hydra_plugins": "hydra omegaconf",

@@ -34,7 +34,7 @@ from initlab.sweep.plan import count_values, name_trials, refuse_unlistable
     ],
 )
 def test_a_trial_is_named_by_what_varies_in_the_order_of_the_groups(grid, names):
-    assert name_trials(grid) == list(zip(names, grid))
+    assert name_trials(grid) == names
 
 
 PARSER = OverridesParser.create()

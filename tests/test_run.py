@@ -2,16 +2,13 @@
 
 import os
 import pickle
-from collections import Counter
 
 import pytest
 from hydra import compose, initialize_config_dir
 
-from initlab import run
 from initlab.config import PROJECT, register
 from initlab.run import RunSpec
 from initlab.sweep.plan import check
-from initlab.tracking import provenance
 
 
 @pytest.fixture(scope="module")
@@ -20,26 +17,6 @@ def composed():
     register()
     with initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
         yield lambda overrides=(): compose("config", [*overrides], return_hydra_config=True)
-
-
-def test_a_trial_of_a_sweep_is_built_and_fingerprinted_once(lab, monkeypatch):
-    calls = Counter()
-
-    def count(module, name):
-        whole = getattr(module, name)
-
-        def counted(*arguments):
-            calls[name] += 1
-            return whole(*arguments)
-
-        monkeypatch.setattr(module, name, counted)
-
-    count(run, "build")
-    count(provenance, "fingerprint")
-    tiny = ["train.steps=2", "model.hidden=[4]", "tracking.pictures=false"]
-    assert lab.run("-m", "seed=0,1,2", *tiny) == 0
-    assert len(lab.runs()) == 3
-    assert calls == {"build": 3, "fingerprint": 3}
 
 
 def test_a_spec_is_sent_to_another_process_without_its_data(composed):

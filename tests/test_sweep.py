@@ -19,6 +19,8 @@ from initlab.config import PROJECT
 from initlab.nn.optimizers import SGD
 from initlab.process import identity, is_gone
 from initlab.report.charts.styles import PALETTE
+from initlab.sweep import execute
+from initlab.sweep.plan import Grid
 from initlab.tracking import provenance
 
 ON_ALL_CORES = ["hydra/launcher=cores", "hydra.launcher.processes=2"]
@@ -252,6 +254,31 @@ def test_a_trial_that_diverges_is_a_result(lab):
     runs = lab.runs()
     assert statuses(runs) == ["FINISHED"] * 2
     assert [run.data.tags["outcome"] for run in runs] == ["diverged", "finished"]
+
+
+def test_a_mistake_that_only_three_settings_make_is_told_while_a_large_grid_runs(
+    lab, monkeypatch, capsys
+):
+    monkeypatch.setattr(execute, "MOST_BEFORE", 3)
+    monkeypatch.setattr(Grid, "covering", lambda grid: [0])
+    swept = ["train.batch_size=10,5000", "seed=0,1", *TINY]
+    assert lab.run("-m", *swept) == 1
+    printed = capsys.readouterr().out
+    assert printed.count("cannot be run: train.batch_size must be at most") == 2
+    assert "no trial was started" not in printed
+    assert "not run" not in printed
+    assert statuses(lab.runs()) == ["FINISHED"] * 2
+
+
+def test_a_large_grid_skips_what_was_run_before(lab, monkeypatch, capsys):
+    assert lab.run("-m", "seed=1,3", *TINY) == 0
+    monkeypatch.setattr(execute, "MOST_BEFORE", 3)
+    capsys.readouterr()
+    assert lab.run("-m", "seed=range(0,5)", *TINY) == 0
+    printed = capsys.readouterr().out
+    assert "2 of 5 trials had been run before" in printed
+    assert "3/3" in printed
+    assert statuses(lab.runs()) == ["FINISHED"] * 5
 
 
 def test_a_sweep_may_stop_at_the_first_error_and_go_on_later(lab, monkeypatch):

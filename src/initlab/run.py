@@ -55,6 +55,7 @@ folders.make_optional()
 # Says of the record of a training whether to end it there; opened where the training runs.
 Pruner = Callable[[Record], bool]
 OpenPruner = Callable[[], Pruner]
+Loader = Callable[[Config], Data | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +89,7 @@ class RunSpec:
     origin: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, composed: Any, hydra: Any) -> RunSpec:
+    def of(cls, composed: Any, hydra: Any, loader: Loader = load) -> RunSpec:
         """Describe a composed config and Hydra's node of it; raises a `UserError`."""
         choices = chosen_options(hydra)
         return replace(
@@ -97,6 +98,7 @@ class RunSpec:
                 build(composed),
                 choices,
                 plain_values(composed),
+                loader,
             ),
             folder=output_folder(hydra),
             sweep=sweep_id(hydra),
@@ -105,10 +107,15 @@ class RunSpec:
 
     @classmethod
     def restored(
-        cls, name: str, config: Config, choices: dict[str, str], values: dict[str, Any]
+        cls,
+        name: str,
+        config: Config,
+        choices: dict[str, str],
+        values: dict[str, Any],
+        loader: Loader = load,
     ) -> RunSpec:
         """Describe a run by its config alone; raises a `UserError` if it has no data to run on."""
-        data = load_checked(config, choices)
+        data = load_checked(config, choices, loader)
         settings = used(config, essential(dict(flatten(values))))
         classes = {
             group: [option, type(getattr(config, group)).__name__]
@@ -209,9 +216,9 @@ def used(config: Config, values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def load_checked(config: Config, choices: Mapping[str, str]) -> Data | None:
+def load_checked(config: Config, choices: Mapping[str, str], loader: Loader = load) -> Data | None:
     """Return the data, None if none are used; raises a `UserError` if they make no batch."""
-    data = load(config)
+    data = loader(config)
     if data:
         refuse_large_batch(config, choices, data)
     return data

@@ -10,7 +10,7 @@ remarks       how settings were read
 help_page     the lists of options for the help page
 """
 
-from initlab.config.build import build, register
+from initlab.config.build import assemble, build, check_structure, register
 from initlab.config.command_line import (
     read_overrides,
     refuse_invalid,
@@ -57,7 +57,9 @@ __all__ = [
     "Tracking",
     "as_typed",
     "as_yaml",
+    "assemble",
     "build",
+    "check_structure",
     "chosen_options",
     "essential",
     "explain",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any, get_type_hints
 
@@ -11,6 +13,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from initlab.config.explain import class_line, unknown_key
 from initlab.config.help_page import list_experiments, list_options
 from initlab.config.schema import GROUPS, PROJECT, SCHEMAS, Config, ConfigError, nothing_chosen
+
+PARTS = [each.name for each in fields(Config) if each.init]
 
 
 def register() -> None:
@@ -28,8 +32,51 @@ def register() -> None:
 def build(config: DictConfig) -> Config:
     """Turn the composed config into the objects that run.
 
-    Raises `ConfigError` for a value out of range, for a key that is not in the schema (Hydra's
-    `+key=value` can add one) and for settings that contradict each other.
+    Raises `ConfigError` for a value out of range, for what `check_structure` refuses, and for
+    settings that contradict each other.
+    """
+    check_structure(config)
+    built: dict[str, Any] = {}
+    for name in PARTS:
+        value = config[name]
+        with naming(f"{name}."):
+            built[name] = OmegaConf.to_object(value) if OmegaConf.is_config(value) else value
+    with naming():
+        return Config(**built)
+
+
+def assemble(values: Mapping[str, Any], classes: Mapping[str, type]) -> Config:
+    """Do what `build` does with plain values, whose types and keys were checked.
+
+    classes  of the parts that are objects, none of which has an object as a part
+    """
+    built: dict[str, Any] = {}
+    for name in PARTS:
+        value = values[name]
+        with naming(f"{name}."):
+            built[name] = classes[name](**owned(value)) if name in classes else value
+    with naming():
+        return Config(**built)
+
+
+def owned(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values with lists of their own."""
+    return {key: [*value] if isinstance(value, list) else value for key, value in values.items()}
+
+
+@contextlib.contextmanager
+def naming(prefix: str = "") -> Iterator[None]:
+    """Turn a `ValueError` that begins with a key into a `ConfigError` with the key's full name."""
+    try:
+        yield
+    except ValueError as error:
+        raise ConfigError(f"{prefix}{error}") from error
+
+
+def check_structure(config: DictConfig) -> None:
+    """Raise `ConfigError` for a key that is missing, or that is not in the schema.
+
+    Hydra's `+key=value` can add one. What has no place raises as in `check_keys`.
     """
     if OmegaConf.get_type(config) is not Config:
         raise ConfigError(
@@ -40,21 +87,11 @@ def build(config: DictConfig) -> Config:
         if OmegaConf.is_missing(config, name):
             raise ConfigError(nothing_chosen(name))
     check_keys(config)
-    built: dict[str, Any] = {}
-    for name in (each.name for each in fields(Config) if each.init):
+    for name in PARTS:
         if name not in config:
             raise ConfigError(f"{name} must not be deleted")
-        value = config[name]
-        if name in GROUPS and OmegaConf.get_type(value) not in SCHEMAS[name].values():
+        if name in GROUPS and OmegaConf.get_type(config[name]) not in SCHEMAS[name].values():
             raise ConfigError(f"{name}: the option names no class.{class_line(name)}")
-        try:
-            built[name] = OmegaConf.to_object(value) if OmegaConf.is_config(value) else value
-        except ValueError as error:
-            raise ConfigError(f"{name}.{error}") from error
-    try:
-        return Config(**built)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
 
 
 def check_keys(config: DictConfig, path: str = "") -> None:

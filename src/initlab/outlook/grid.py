@@ -38,7 +38,7 @@ def outlooks(loader: ConfigLoader, multirun: DictConfig) -> Iterator[Outlook]:
     zipped = grid.zipped_in(multirun)
     combinations = grid.combinations(settings, sweeper.where or {}, sweeper.limit, zipped)
     compose = Composer(loader, multirun)
-    for name, overrides in checking(name_trials(combinations)):
+    for name, overrides in checking([*zip(name_trials(combinations), combinations)]):
         try:
             composed = compose(overrides)
             found = Outlook.of(composed, composed.hydra)

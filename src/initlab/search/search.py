@@ -152,17 +152,18 @@ class Search:
         name = f"#{point} {self.space.name(self.space.texts(values))}"
         trial = check(name, self.space.overrides(values), self.compose)
         settings = {**self.study.settings, "number": number}
+        spec = replace(trial.spec, search=settings)
         return replace(
             trial,
-            spec=replace(trial.spec, search=settings),
-            open_pruner=partial(open_pruner, settings, trial.config.train.steps),
+            describe=lambda: spec,
+            open_pruner=partial(open_pruner, settings, trial.steps),
         )
 
     def is_cached(self, trial: TrialPlan, number: int) -> bool:
         """Return whether an earlier run has the numbers of a trial; then the study has them too."""
         if not self.store or trial.config.sweep.existing == "rerun":
             return False
-        state, run_id = look_up_one(self.store, trial.spec.fingerprint)
+        state, run_id = look_up_one(self.store, trial.fingerprint)
         if state != State.CACHED:
             return False
         from initlab.tracking.store import explained

@@ -89,7 +89,7 @@ def complete(
                 f"which all trials have; got {settings['metric']!r}\nin the trial {trial.name}"
             )
     names = ("metric", "sampler", "seed", "pruner", "startup_trials", "warmup_steps")
-    mark = digest([corners[0].spec.fingerprint, space.plain, [settings[name] for name in names]])
+    mark = digest([corners[0].fingerprint, space.plain, [settings[name] for name in names]])
     settings["study"] = settings["study"] or f"search-{mark}"
     file = folder.parent.resolve() / f"{quote(settings['study'], safe=' ')}.journal"
     settings["storage"] = settings["storage"] or str(file)

@@ -19,68 +19,63 @@ from initlab.report.comparison import Comparison
 from initlab.report.score import Score
 from initlab.report.terminal import print_results
 from initlab.sweep.launch import Ending, Launched, Launcher, seconds_of
-from initlab.sweep.plan import (
-    Compose,
-    TrialPlan,
-    check,
-    common_config,
-    look_up,
-    name_trials,
-    refuse_existing,
-)
+from initlab.sweep.plan import Grid, TrialPlan, look_up, refuse_existing
 from initlab.sweep.progress import checking, print_plan
 from initlab.sweep.sharing import launch_shared
+from initlab.sweep.waiting import Waiting
 from initlab.tracking import provenance
 from initlab.tracking.names import Outcome, Tag
 from initlab.tracking.queries import trials_of_study, trials_of_sweep
 from initlab.tracking.runs import Run, read
 
 if TYPE_CHECKING:  # MLflow takes a second to import
+    from initlab.sweep.compose import Composer
     from initlab.tracking.store import Store
 
+MOST_BEFORE = 2000  # trials that are all checked before the first one starts
 CLAIM = "multirun.yaml"  # the sweep that creates this file in a folder owns the folder
 
 
 def run_grid(
-    grid: Sequence[Sequence[str]],
-    compose: Compose,
+    combinations: Sequence[Sequence[str]],
+    composer: Composer,
     launcher: Launcher,
     multirun: DictConfig,
 ) -> int:
     """Run every combination of a grid that has not been run before; return the exit status.
 
-    Raises a `UserError` before the first trial starts if any of them could not run.
+    Raises a `UserError` before the first trial starts if any of them could not run. Of a large
+    grid, only every two settings are tried together beforehand, and the rest while trials run.
     """
     gc.freeze()  # or each garbage collection would go through all that was imported
-    trials: list[TrialPlan] = []
-    for name, overrides in checking(name_trials(grid)):
-        trials.append(check(name, overrides, compose))
-        if len(trials) == 1 and not trials[0].config.sweep.dry_run:  # while the others are checked
-            launcher.engine.fit(len(grid), len(grid) * seconds_of(trials))
-    config = common_config(trials)
+    grid = Grid(combinations, composer)
+    first = grid.check(0)
+    config = first.config
+    whole = len(grid) <= MOST_BEFORE or config.sweep.dry_run or config.sweep.existing == "error"
+    if not config.sweep.dry_run:  # while the others are checked
+        launcher.engine.fit(len(grid), len(grid) * seconds_of([first]))
+    checked = [grid.check(n) for n in checking(range(len(grid)) if whole else grid.covering())]
     with gc_paused():
         store = open_for(config) if config.tracking.enabled else None
         gc.freeze()  # MLflow as well
-    trials = list(look_up(trials, store))
+    trials = [*look_up(checked, store)] if whole else []
     if config.sweep.dry_run:
         print_plan(trials)
         return 0
     if config.sweep.existing == "error":
         refuse_existing(trials)
     folder = claim(Path(multirun.hydra.sweep.dir), multirun, store)
-    waiting = [trial for trial in trials if not trial.skippable]
-    launcher.engine = launcher.engine.fit(len(waiting), seconds_of(waiting))
-    cached = [trial for trial in trials if trial.skippable]
-    launched = launch_shared(waiting, launcher, folder, store, len(cached))
+    waiting = Waiting(grid, trials, store, config.sweep)
+    launcher.engine = launcher.engine.fit(waiting.count, waiting.count * seconds_of([first]))
+    launched = launch_shared(waiting, launcher, folder, store)
 
     def report() -> None:
-        existing = [trial.existing_run_id for trial in cached]
-        existing += [each.result.taken for each in launched.elsewhere]
-        finish(trials[0], folder, launched.ended, [*filter(None, existing)], total=len(trials))
+        existing = [*waiting.cached, *(each.result.taken for each in launched.elsewhere)]
+        finish(first, folder, launched.ended, [*filter(None, existing)], total=len(grid))
         done = len(launched.ended) + len(launched.elsewhere) + launched.untold
-        print_rest(len(waiting) - done, launched.untold, len(trials))
+        print_rest(waiting.count - done, launched.untold, len(grid))
 
-    return conclude(folder, store, launched, report)
+    return conclude(folder, store, launched, report) or int(waiting.unfit > 0)
 
 
 def print_rest(left: int, untold: int, total: int) -> None:

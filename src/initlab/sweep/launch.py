@@ -22,8 +22,9 @@ from initlab import process
 from initlab.checks import one_line
 from initlab.config import PROJECT, output_folder
 from initlab.run import OpenPruner, Result, RunSpec, attempt
+from initlab.sweep.compose import quote_override
 from initlab.sweep.engine import Engine, Interrupted, Started
-from initlab.sweep.plan import TrialPlan, quote_override
+from initlab.sweep.plan import TrialPlan
 from initlab.sweep.progress import SweepProgress
 from initlab.tracking import provenance
 from initlab.tracking.names import Outcome
@@ -108,7 +109,7 @@ def launch(
                     progress.elsewhere()
                     continue
                 if store and isinstance(event, Interrupted):
-                    store.close_trial(folder.name, trial.spec.fingerprint)
+                    store.close_trial(folder.name, trial.fingerprint)
                 launched.ended.append(Ending(trial, result))
                 report(index, result)
                 progress.ended(trial.name, result)
@@ -140,7 +141,7 @@ class Job:
 
 def job_of(trial: TrialPlan, folder: Path, number: int, origin: Mapping[str, str]) -> Job:
     """Return the job of a trial in the folder of a sweep; `origin` as in `RunSpec`."""
-    composed = trial.composed
+    composed = trial.compose()
     OmegaConf.set_readonly(composed.hydra, None)  # as Hydra left it, if launched before
     composed.hydra.sweep.dir = str(folder)
     spec = replace(trial.spec, sweep=folder.name, origin=origin)
@@ -174,9 +175,7 @@ def run_job_of(context: HydraContext, job: Job) -> JobReturn:
 
 def seconds_of(trials: Sequence[TrialPlan]) -> float:
     """Return about how long trials take one after another."""
-    return TRIAL_SECONDS * len(trials) + STEP_SECONDS * sum(
-        trial.config.train.steps for trial in trials
-    )
+    return TRIAL_SECONDS * len(trials) + STEP_SECONDS * sum(trial.steps for trial in trials)
 
 
 @contextlib.contextmanager

@@ -10,9 +10,7 @@ import math
 import os
 import shutil
 import signal
-import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -29,13 +27,10 @@ from initlab.sweep.engine import (
     Engine,
     Interrupted,
     Workers,
-    interruptible,
-    tell_unraisable,
 )
 from initlab.sweep.pool import cores
 
 POLL_SECONDS = 0.2
-END_SECONDS = 0.5
 SIZE_SECONDS = 5.0  # after which the size of the cluster is asked again, as it may grow
 NAMES = {"num_cpus": "CPU", "num_gpus": "GPU"}  # of resources, as the nodes have them
 SENT = ("src/initlab", "src/hydra_plugins", "conf")  # of the project
@@ -220,16 +215,6 @@ def task(**options: Any) -> Any:
 
     ray.cloudpickle.register_pickle_by_value(ray_task)
     return ray.remote(**options)(ray_task.call)
-
-
-def serve(packed: bytes, argument: bytes) -> bytes:
-    """Make a call in a process of Ray, which interrupts it by SIGINT when the task is cancelled."""
-    sys.unraisablehook = tell_unraisable
-    function = remote.unpacked(packed)
-    answer = interruptible(function, cloudpickle.loads(argument), signal.SIGINT)
-    if isinstance(answer, Interrupted):  # the process must end, but not before Ray has the answer
-        threading.Timer(END_SECONDS, os._exit, [0]).start()
-    return bytes(cloudpickle.dumps(answer))
 
 
 def answer_of(task: Any, stopped: bool) -> Any:

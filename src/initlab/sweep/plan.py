@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from hydra.core.override_parser.types import Override, Quote, QuotedString, RangeSweep
+from hydra.core.override_parser.types import Override, RangeSweep
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -20,12 +23,16 @@ from initlab.config import Config, ConfigError, explain
 from initlab.process import is_gone
 from initlab.report.comparison import ordered
 from initlab.run import OpenPruner, RunSpec
+from initlab.sweep.compose import Combiner, Composer, named
 from initlab.tracking.names import Status
 
 if TYPE_CHECKING:  # MLflow takes a second to import
     from initlab.tracking.store import Store
 
 Compose = Callable[[Sequence[str]], DictConfig]
+Item = TypeVar("Item")
+
+LOOKED_UP = 2000  # trials at once
 
 
 class State(StrEnum):
@@ -41,26 +48,33 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class TrialPlan:
-    """One trial, composed and checked.
+    """One trial that was checked. It is light: what runs is made anew when it is asked for.
 
     overrides        that compose it, in Hydra's grammar
+    steps            of its training
+    describe         makes its `RunSpec`
+    compose          makes its config
+    state            what the store has of it
     existing_run_id  of the run that `state` speaks of, "" for none
     twin             the name of the earlier trial that it duplicates, "" for none
     open_pruner      opens what may end it early, in the process that runs it; None for nothing
     """
 
-    spec: RunSpec
+    name: str
     overrides: list[str]
-    composed: DictConfig
+    fingerprint: str
+    steps: int
+    describe: Callable[[], RunSpec]
+    compose: Callable[[], DictConfig]
     state: State = State.NEW
     existing_run_id: str = ""
     twin: str = ""
     open_pruner: OpenPruner | None = None
 
     @property
-    def name(self) -> str:
-        """The name of its run."""
-        return self.spec.name
+    def spec(self) -> RunSpec:
+        """The run."""
+        return self.describe()
 
     @property
     def config(self) -> Config:
@@ -68,10 +82,9 @@ class TrialPlan:
         return self.spec.config
 
     @property
-    def skippable(self) -> bool:
+    def needless(self) -> bool:
         """Whether its numbers exist already, or another trial will make them."""
-        done = self.state in (State.CACHED, State.DUPLICATE)
-        return done and self.config.sweep.existing != "rerun"
+        return self.state in (State.CACHED, State.DUPLICATE)
 
 
 def refuse_unlistable(
@@ -165,60 +178,122 @@ def count_values(override: Override) -> int:
     return count
 
 
-def name_trials(grid: Sequence[Sequence[str]]) -> list[tuple[str, list[str]]]:
-    """Return each combination with its name, which is what varies; "" where nothing does."""
+def name_trials(grid: Sequence[Sequence[str]]) -> list[str]:
+    """Return the name of each combination, which is what varies; "" where nothing does."""
     typed = {"True": "true", "False": "false"}  # Hydra hands them over as Python writes them
     settings = [dict(text.split("=", 1) for text in combination) for combination in grid]
     shared = set.intersection(*map(set, settings))
     varies = ordered(key for key in shared if len({each[key] for each in settings}) > 1)
-    names = [
+    return [
         " ".join(f"{key}={typed.get(each[key], each[key])}" for key in varies) for each in settings
     ]
-    return [(name, list(combination)) for name, combination in zip(names, grid)]
 
 
-def check(name: str, overrides: list[str], compose: Compose) -> TrialPlan:
+def check(name: str, overrides: Sequence[str], compose: Compose) -> TrialPlan:
     """Compose and build a trial and load its data; raises `ConfigError` if it could not run."""
-    if name:
-        overrides = [*overrides, f"hydra.job.name={quote_override(name)}"]
+    with explaining(name):
+        whole = named(name, overrides)
+        composed = compose(whole)
+        spec = replace(RunSpec.of(composed, composed.hydra), data=None)
+    steps = spec.config.train.steps
+    return TrialPlan(spec.name, whole, spec.fingerprint, steps, lambda: spec, lambda: composed)
+
+
+@contextlib.contextmanager
+def explaining(name: str) -> Iterator[None]:
+    """Turn any error of a config into a `ConfigError` that says in which trial it is."""
     try:
-        composed = compose(overrides)
-        spec = RunSpec.of(composed, composed.hydra)
-        # Without the data, or a large grid would run out of open files.
-        return TrialPlan(replace(spec, data=None), overrides, composed)
+        yield
     except (UserError, HydraException, OmegaConfBaseException) as error:
         message = str(error) if isinstance(error, UserError) else explain(error)
         where = f"\nin the trial {name}; no trial was started" if name else ""
         raise ConfigError(f"{message}{where}") from error
 
 
-def quote_override(text: object) -> str:
-    """Return a text quote_override for an override of Hydra."""
-    return QuotedString(str(text), Quote.single).with_quotes()
+class Grid:
+    """The trials of a grid, which are checked one by one.
+
+    combinations  the settings of each
+    """
+
+    def __init__(self, combinations: Sequence[Sequence[str]], compose: Composer) -> None:
+        self.combinations = combinations
+        self.names = name_trials(combinations)
+        self.compose = compose
+        self.describe = Combiner(compose)
+        self.common: Config | None = None
+
+    def __len__(self) -> int:
+        """The number of trials."""
+        return len(self.combinations)
+
+    def check(self, index: int, begun: bool = False) -> TrialPlan:
+        """Build a trial and load its data; raises `ConfigError` if it could not run.
+
+        begun  whether others have run already
+        """
+        name, overrides = self.names[index], self.combinations[index]
+        with explaining(name if not begun else ""):
+            spec = self.describe(name, overrides)
+        self.common = self.common or spec.config
+        refuse_different(spec.config, self.common)
+        whole = named(name, overrides)
+        return TrialPlan(
+            spec.name,
+            whole,
+            spec.fingerprint,
+            spec.config.train.steps,
+            partial(self.describe, name, overrides),
+            partial(self.compose, whole),
+        )
+
+    def covering(self) -> list[int]:
+        """Return trials that have among them every two settings that any trial has."""
+        seen: set[tuple[str, ...]] = set()
+        found = []
+        for index, settings in enumerate(self.combinations):
+            pairs: set[tuple[str, ...]] = {*itertools.combinations(settings, 2), (settings[0],)}
+            if not pairs <= seen:
+                seen |= pairs
+                found.append(index)
+        return found
 
 
 def common_config(trials: Sequence[TrialPlan]) -> Config:
     """Return the config of the sweep itself; raises `ConfigError` if its trials disagree."""
     first = trials[0].config
-    for name in ("tracking", "sweep"):
-        if any(getattr(trial.config, name) != getattr(first, name) for trial in trials):
-            raise ConfigError(f"{name}.* cannot be swept: it must be the same in all trials")
+    for trial in trials:
+        refuse_different(trial.config, first)
     return first
 
 
-def look_up(trials: Sequence[TrialPlan], store: Store | None) -> Iterator[TrialPlan]:
-    """Yield each trial with its state."""
-    fingerprints = {trial.spec.fingerprint for trial in trials}
-    existing = store.trials_by_fingerprint(fingerprints) if store else {}
-    earlier: dict[str, TrialPlan] = {}
-    for trial in trials:
-        fingerprint = trial.spec.fingerprint
-        if fingerprint in earlier:
-            yield replace(trial, state=State.DUPLICATE, twin=earlier[fingerprint].name)
-            continue
-        earlier[fingerprint] = trial
-        state, run_id = state_of(existing.get(fingerprint, []))
-        yield replace(trial, state=state, existing_run_id=run_id)
+def refuse_different(config: Config, common: Config) -> None:
+    """Raise `ConfigError` if a trial does not have the settings of the sweep itself."""
+    for name in ("tracking", "sweep"):
+        if getattr(config, name) != getattr(common, name):
+            raise ConfigError(f"{name}.* cannot be swept: it must be the same in all trials")
+
+
+def look_up(trials: Iterable[TrialPlan], store: Store | None) -> Iterator[TrialPlan]:
+    """Yield each trial with its state; they are looked up in the store many at a time."""
+    earlier: dict[str, str] = {}  # fingerprint → name
+    for some in batched(trials, LOOKED_UP):
+        existing = store.trials_by_fingerprint({each.fingerprint for each in some}) if store else {}
+        for trial in some:
+            fingerprint = trial.fingerprint
+            if fingerprint in earlier:
+                yield replace(trial, state=State.DUPLICATE, twin=earlier[fingerprint])
+                continue
+            earlier[fingerprint] = trial.name
+            state, run_id = state_of(existing.get(fingerprint, []))
+            yield replace(trial, state=state, existing_run_id=run_id)
+
+
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Yield the items in lists of a size, the last of which may be shorter."""
+    iterator = iter(items)
+    while some := [*itertools.islice(iterator, size)]:
+        yield some
 
 
 def look_up_one(store: Store, fingerprint: str) -> tuple[State, str]:

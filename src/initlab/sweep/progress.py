@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import TypeVar
 
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn, track
 from rich.table import Table
 from rich.text import Text
@@ -17,6 +18,7 @@ from initlab.run import Result
 from initlab.sweep.plan import State, TrialPlan
 from initlab.tracking.names import Outcome
 
+MOST_ROWS, FIRST_ROWS, LAST_ROWS = 200, 20, 5  # of a plan at a terminal
 MAX_NAME = 44  # characters; longer names are shortened in the middle
 DONE = (Outcome.FINISHED, Outcome.DIVERGED, Outcome.PRUNED)
 
@@ -71,6 +73,11 @@ class SweepProgress:
         self.total -= 1
         self.cached += 1
         self.bar.update(self.task, description=self.counts(), total=self.total)
+
+    def unfit(self) -> None:
+        """Count a trial that turned out not to be possible."""
+        self.total -= 1
+        self.bar.update(self.task, total=self.total, description=self.counts())
 
     def elsewhere(self) -> None:
         """Count a trial that started, but turned out to run elsewhere."""
@@ -130,13 +137,45 @@ def checking(items: Sequence[Item]) -> Iterable[Item]:
 
 
 def print_plan(trials: Sequence[TrialPlan]) -> None:
-    """Print the trials of a sweep that is only planned, with the state of each."""
+    """Print the trials of a sweep that is only planned, with the state of each.
+
+    A terminal gets the first and the last of a large grid, and how many have each state.
+    """
+    console = make_console()
+    numbered = [*enumerate(trials, 1)]
+    large = len(trials) > MOST_ROWS
+    if large and console.is_terminal:
+        numbered = [*numbered[:FIRST_ROWS], *numbered[-LAST_ROWS:]]
+    if large:
+        print_lines(numbered, console)
+        counts = Counter(trial.state for trial in trials)
+        words = ", ".join(f"{count:,} {state}" for state, count in counts.most_common())
+        console.print(f"{len(trials):,} trials: {words}")
+        return
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("", justify="right")
     for title in ("trial", "state", "run"):
         table.add_column(title)
-    for number, trial in enumerate(trials, 1):
+    for number, trial in numbered:
         style = {State.CACHED: "dim", State.NEW: ""}.get(trial.state, "yellow")
-        state = Text(f"{trial.state} {trial.twin}".strip(), style)
+        state = Text(state_of(trial), style)
         table.add_row(str(number), Text(trial.name), state, Text(trial.existing_run_id, "dim"))
-    make_console().print(table)
+    console.print(table)
+
+
+def state_of(trial: TrialPlan) -> str:
+    """Return the state of a planned trial in words."""
+    return f"{trial.state} {trial.twin}".strip()
+
+
+def print_lines(numbered: Sequence[tuple[int, TrialPlan]], console: Console) -> None:
+    """Print a line for each planned trial, without measuring them all for a table first."""
+    width = len(str(numbered[-1][0]))
+    longest = max(len(trial.name) for _, trial in numbered)
+    before = 0
+    for number, trial in numbered:
+        if number != before + 1:
+            console.print(f"{'…':>{width}}  {number - before - 1:,} more", style="dim")
+        line = f"{number:>{width}}  {trial.name:<{longest}}  {state_of(trial)}"
+        console.out(f"{line} {trial.existing_run_id}".rstrip(), highlight=False)
+        before = number

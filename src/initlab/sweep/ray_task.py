@@ -10,6 +10,6 @@ def call(packed: bytes, argument: bytes) -> bytes:
 
     if "initlab" not in sys.modules:
         sys.path.insert(0, os.path.join(os.getcwd(), "src"))
-    from initlab.sweep.on_ray import serve
+    from initlab.sweep.remote import serve
 
     return serve(packed, argument)

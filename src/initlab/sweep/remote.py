@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,10 +18,12 @@ import cloudpickle  # type: ignore[import-untyped]
 
 from initlab.checks import UserError
 from initlab.config import PROJECT, register
+from initlab.sweep.engine import Interrupted, interruptible, tell_unraisable
 from initlab.tracking import provenance, sqlite
 
 # Other versions of these would give other numbers, or could not read what they are sent.
 PACKAGES = ("numpy", "scipy", "hydra-core", "omegaconf", "mlflow", "optuna", "cloudpickle")
+END_SECONDS = 0.5  # after an interrupt, until its process ends
 VARIABLES = ("INITLAB_", "MLFLOW_")  # what the names of variables begin with that are passed on
 
 
@@ -85,3 +89,13 @@ def unpacked(packed: bytes) -> Callable[[Any], Any]:
     setting, function = cloudpickle.loads(packed)
     setting.adopt()
     return function  # type: ignore[no-any-return]
+
+
+def serve(packed: bytes, argument: bytes) -> bytes:
+    """Make a call in a process that goes on to other calls, and that SIGINT interrupts."""
+    sys.unraisablehook = tell_unraisable
+    function = unpacked(packed)
+    answer = interruptible(function, cloudpickle.loads(argument), signal.SIGINT)
+    if isinstance(answer, Interrupted):  # the process must end, but not before its answer was taken
+        threading.Timer(END_SECONDS, os._exit, [0]).start()
+    return bytes(cloudpickle.dumps(answer))

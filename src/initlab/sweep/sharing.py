@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from initlab.process import is_elsewhere
 from initlab.sweep.launch import Ending, Launched, Launcher, launch, stopping
 from initlab.sweep.plan import TrialPlan
 from initlab.sweep.progress import SweepProgress
+from initlab.sweep.waiting import Waiting
 from initlab.tracking.names import Outcome, Status
 
 if TYPE_CHECKING:  # MLflow takes a second to import
@@ -20,38 +21,40 @@ POLL_SECONDS = 0.5
 
 
 def launch_shared(
-    trials: Sequence[TrialPlan], launcher: Launcher, folder: Path, store: Store | None, cached: int
+    waiting: Waiting, launcher: Launcher, folder: Path, store: Store | None
 ) -> Launched:
     """Run trials; those that another sweep runs are waited for, and run here if it fails.
-
-    cached  how many trials of the sweep need no run
 
     Of `Launched.elsewhere`, only those stay that were finished.
     """
     whole = Launched([], [], [])
-    while trials:
-        longest = max(len(trial.name) for trial in trials)
-        progress = SweepProgress(len(trials), longest, cached)
+    progress = SweepProgress(waiting.count, waiting.longest, len(waiting.cached))
+    trials: Iterable[TrialPlan] = waiting.trials(progress)
+    while waiting.count:
         launched = launch(trials, launcher, folder, progress, store)
         whole.ended.extend(launched.ended)
         whole.caught.extend(launched.caught)
         whole.untold += launched.untold
         failed = any(each.result.outcome == Outcome.FAILED for each in launched.ended)
-        stops = failed and trials[0].config.sweep.on_error == "stop"
+        stops = failed and waiting.sweep.on_error == "stop"
         if store is None or whole.caught or stops:
             break
-        trials = []
+        again: list[TrialPlan] = []
         try:
             with stopping(None, progress.say, whole.caught):
                 for each in launched.elsewhere:
                     if is_finished(store, each, progress):
                         whole.elsewhere.append(each)
                     else:
-                        trials.append(each.trial)
+                        again.append(each.trial)
         except KeyboardInterrupt:
             if not whole.caught:
                 raise
             break
+        if not again:
+            break
+        trials = again
+        progress = SweepProgress(len(again), waiting.longest, len(waiting.cached))
     return whole
 
 
