@@ -160,13 +160,16 @@ class Server(Part):
 
     uri     address
     login   (user, password) of the administrator, None where nobody has to log in
+
+    Unless it remembers logins for a minute, it hashes a password for every request.
     """
 
-    def __init__(self, backend, with_login=False):
+    def __init__(self, backend, with_login=False, remembers_logins=True):
         if with_login and not find_spec("flask_wtf"):
             raise MissingPartError("mlflow[auth] is not installed (pip install 'initlab[server]')")
         self.backend = backend
         self.login = ("admin", secrets.token_urlsafe(12)) if with_login else None
+        self.remembered_seconds = 60 if remembers_logins else 0
         self.port = free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
 
@@ -187,7 +190,8 @@ class Server(Part):
             settings = self.folder / "auth.ini"
             settings.write_text(
                 "[mlflow]\ndefault_permission = READ\n"
-                f"database_uri = sqlite:///{self.folder}/auth.db\n"
+                f"database_uri = {self.backend}\n"
+                f"auth_cache_ttl_seconds = {self.remembered_seconds}\n"
                 "admin_username = {}\nadmin_password = {}\n".format(*self.login)
             )
             env["MLFLOW_AUTH_CONFIG_PATH"] = str(settings)
