@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 QUICK := activations batches catalogue checks config diagnostics initializers layers losses models \
 	network optimizers plan quadratic schedules space training verdict
 
-.PHONY: sweep test quick torture check format bench parity experiments screenshots clean
+.PHONY: sweep test quick torture cluster check format bench parity experiments screenshots clean
 
 sweep: .venv/installed
 	$(BIN)/python src/train.py -m init=xavier,he,std001
@@ -30,6 +30,10 @@ SEED := 0
 torture: .venv/installed
 	FUZZ=$(FUZZ) KILLS=$(KILLS) SEED=$(SEED) $(BIN)/python -m pytest -m torture tests/torture \
 		-n $$($(BIN)/python -c "import os; print(os.cpu_count() + 1)")
+
+# Real parts are started once and shared, so that it is one process. See docs/cluster.md.
+cluster: .venv/cluster
+	$(BIN)/python -m pytest -m cluster tests/cluster
 
 check: .venv/installed
 	$(BIN)/ruff check .
@@ -69,6 +73,11 @@ clean:
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+.venv/cluster: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[cluster]'
 	touch $@
 
 .venv/bench: .venv/installed

@@ -1,52 +1,62 @@
-"""Real parts: Ray with two nodes and Slurm with one, on this machine."""
+"""What the tests on real parts share. A part is started once; where it is missing, tests skip."""
 
 import os
-import shutil
+import re
 import signal
-import subprocess
-from pathlib import Path
 
 import pytest
+from conftest import Lab
 
-from cluster.place import Place
+from .parts import MissingPartError, Postgres, RayCluster, Server, Slurm
+from .place import Place
 
-HERE = Path(__file__).parent
+
+def pytest_itemcollected(item):
+    item.add_marker("cluster")
 
 
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker("cluster")
+def started(make, *arguments, **options):
+    try:
+        with make(*arguments, **options) as part:
+            yield part
+    except MissingPartError as missing:
+        pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="session")
-def slurm():
-    """A Slurm of one node."""
-    script = HERE / "slurm.sh"
-    started = subprocess.run(["bash", script, "start"], capture_output=True, text=True, timeout=60)
-    if started.returncode:
-        pytest.skip(started.stderr.strip())
-    os.environ["SLURM_CONF"] = started.stdout.strip().partition("=")[2]
-    yield
-    subprocess.run(["bash", script, "stop"], check=True, timeout=60)
-    shutil.rmtree(Path(os.environ.pop("SLURM_CONF")).parent, ignore_errors=True)
+def postgres():
+    yield from started(Postgres)
+
+
+@pytest.fixture(scope="session")
+def server(postgres):
+    """Return MLflow's server on PostgreSQL, open to everybody."""
+    yield from started(Server, postgres.store())
+
+
+@pytest.fixture(scope="session")
+def server_with_login(postgres):
+    yield from started(Server, postgres.store(), with_login=True)
 
 
 @pytest.fixture(scope="session")
 def ray_cluster():
-    """The address of a Ray cluster of two nodes with one processor each."""
-    pytest.importorskip("ray", reason="the extra `ray` is not installed")
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    from ray.cluster_utils import Cluster
+    """Return a Ray of two nodes, which is found by the commands of this process."""
+    yield from found_by_commands(RayCluster)
 
-    quiet = {"num_cpus": 1, "include_dashboard": False}
-    before = signal.getsignal(signal.SIGTERM)
-    cluster = Cluster(initialize_head=True, head_node_args=quiet)
-    cluster.add_node(num_cpus=1)
-    cluster.wait_for_nodes()
-    signal.signal(signal.SIGTERM, before)
-    yield cluster.address
-    cluster.shutdown()
+
+@pytest.fixture(scope="session")
+def slurm():
+    """Return a Slurm, which is found by the commands of this process."""
+    yield from found_by_commands(Slurm)
+
+
+def found_by_commands(make):
+    for part in started(make):
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in part.environment.items():
+                patch.setenv(name, value)
+            yield part
 
 
 @pytest.fixture(scope="session", params=["cores", "ray", "slurm"])
@@ -54,7 +64,7 @@ def engine(request):
     """What is typed for an engine with two places."""
     typed = [f"hydra/launcher={request.param}", "hydra.launcher.processes=2"]
     if request.param == "ray":
-        typed.append(f"hydra.launcher.address={request.getfixturevalue('ray_cluster')}")
+        typed.append(f"hydra.launcher.address={request.getfixturevalue('ray_cluster').address}")
     if request.param == "slurm":
         request.getfixturevalue("slurm")
     return typed
@@ -62,10 +72,45 @@ def engine(request):
 
 @pytest.fixture
 def place(tmp_path):
-    """A new place; what was started in it is ended with the test."""
+    """Return a new place; what was started in it is ended with the test."""
     made = Place(tmp_path)
     yield made
     for process in made.processes:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+
+
+class TeamLab(Lab):
+    """The command line, with an experiment of its own in a store that others use too."""
+
+    def __init__(self, uri, experiment, *arguments):
+        super().__init__(*arguments)
+        self.uri = uri
+        self.experiment = experiment
+        self.typed[0] = f"tracking.uri={uri}"
+        self.typed.append(f"tracking.experiment={experiment}")
+
+    def found(self, condition):
+        experiment = self.client.get_experiment_by_name(self.experiment)
+        ids = [experiment.experiment_id] if experiment else []
+        order = ["attributes.start_time ASC"]
+        return self.client.search_runs(ids, condition, order_by=order) if ids else []
+
+
+@pytest.fixture
+def lab_on(lab, tmp_path, monkeypatch, request):
+    """Return a function: a lab in the store of a URI, or at a server, at which it logs in."""
+
+    def make(store):
+        uri = store
+        if isinstance(store, Server):
+            uri = store.uri
+            for name, value in store.environment.items():
+                monkeypatch.setenv(name, value)
+        experiment = re.sub(r"\W+", "-", request.node.name)
+        made = TeamLab(uri, experiment, tmp_path, monkeypatch, request)
+        made.commands = lab.commands  # which are ended after the test
+        return made
+
+    return make
