@@ -31,7 +31,7 @@ from initlab.sweep.plan import (
 from initlab.sweep.progress import checking, print_plan
 from initlab.sweep.sharing import launch_shared
 from initlab.tracking import provenance
-from initlab.tracking.names import Outcome, Tag
+from initlab.tracking.names import Outcome
 from initlab.tracking.queries import trials_of_study, trials_of_sweep
 from initlab.tracking.runs import Run, read
 
@@ -114,15 +114,17 @@ def claim(folder: Path, multirun: DictConfig, store: Store | None) -> Path:
     refuse_nameless(folder)
     for number in itertools.count(1):
         mine = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
-        if store and store.has(Tag.SWEEP, mine.name):
+        if (mine / CLAIM).exists() or (store and not store.claim_sweep(mine.name)):
             continue
         try:
             mine.mkdir(parents=True, exist_ok=True)
             with (mine / CLAIM).open("x", encoding="utf-8", errors="replace") as file:
                 file.write(OmegaConf.to_yaml(multirun))
-        except FileExistsError:
-            continue
         except OSError as error:
+            if store:
+                store.release_sweep(mine.name)
+            if isinstance(error, FileExistsError):
+                continue
             raise ConfigError(
                 f"hydra.sweep.dir={mine}: cannot be written: {error.strerror}"
             ) from error
@@ -154,6 +156,8 @@ def conclude(
         except KeyboardInterrupt:
             print_interrupted(folder)
             return 128 + signal.SIGINT
+    if store:
+        store.release_sweep(folder.name)
     if launched.caught:
         return 128 + launched.caught[0]
     return int(any(each.result.outcome == Outcome.FAILED for each in launched.ended))

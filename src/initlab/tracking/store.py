@@ -7,11 +7,13 @@ import functools
 import logging
 import os
 import re
+import secrets
 import shlex
 import socket
 import sys
 import tempfile
-from collections.abc import Collection, Iterator
+import time
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -23,7 +25,16 @@ from sqlalchemy import NullPool, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from initlab.checks import UserError
-from initlab.process import environment, is_elsewhere, is_gone, is_this_process
+from initlab.process import (
+    HEAD,
+    OWN,
+    environment,
+    identity,
+    is_elsewhere,
+    is_gone,
+    is_here,
+    is_this_process,
+)
 from initlab.tracking import chart_view, sqlite
 from initlab.tracking.names import Role, Status, Tag
 from initlab.tracking.provenance import digest, mask_password
@@ -36,6 +47,8 @@ FAILURES = (
     MlflowException, SQLAlchemyError, sqlite.Error, OSError, ImportError, UnicodeError,
 )  # fmt: skip
 NOT_MLFLOW = "what answers there is no server of MLflow"
+CLAIMS = 5  # how often two that claim the same at the same time give way to each other
+GIVE_WAY_SECONDS = 0.05  # times one to eleven, by chance
 SPARE_BYTES = 4 << 20  # what must fit on the disk before a run begins
 
 
@@ -67,6 +80,11 @@ class Store:
         """Whether this process talks to the database itself, and not to a server."""
         return self.command is not None
 
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether one process at a time writes to it; to all others any number does."""
+        return sqlite.path_of(self.uri) is not None
+
     def has(self, tag: str, value: str) -> bool:
         """Return whether a run of the experiment has a tag of this value."""
         condition = f"tags.{tag} = {filter_string(value)}"
@@ -97,29 +115,93 @@ class Store:
                 found.setdefault(run.data.tags[Tag.FINGERPRINT], []).append(run)
         return found
 
-    def run_of(self, fingerprint: str) -> TrackedRun | None:
+    def run_of(self, fingerprint: str, besides: str = "") -> TrackedRun | None:
         """Return a trial that has the numbers of a fingerprint, or makes them in another process.
 
-        Only processes of this host count, for only they can be known to be alive.
+        besides  the id of a run that does not count
+
+        A process of another host is taken to be alive where hosts share the store.
         """
         for run in self.trials_by_fingerprint([fingerprint]).get(fingerprint, []):
-            status, tags = run.info.status, run.data.tags
-            if status == Status.FINISHED or (status == Status.RUNNING and is_elsewhere(tags)):
+            if run.info.run_id != besides and self.counts(run):
                 return run
         return None
+
+    def counts(self, run: TrackedRun) -> bool:
+        """Return whether a run has its numbers, or makes them in another process."""
+        status, tags = run.info.status, run.data.tags
+        if status != Status.RUNNING:
+            return bool(status == Status.FINISHED)
+        if is_here(tags) or self.is_sqlite:
+            return is_elsewhere(tags)
+        return not is_gone(tags, HEAD)
+
+    def runs_of(self, run_ids: Sequence[str]) -> dict[str, TrackedRun]:
+        """Return by id those of these runs of the experiment that are not deleted."""
+        with explained(self.uri):
+            return find_runs(self.client, run_ids, [self.experiment_id])
 
     def close_lost(self) -> None:
         """Mark as KILLED what is RUNNING in a process of this host that is gone, or in this one.
 
-        This process has no open run when it calls this, but an interrupted transaction may have
-        kept the store from recording the end of an earlier one.
+        The same holds for runs on any host of a sweep whose head, the process that started it, was
+        on this host. This process has no open run when it calls this, but an interrupted
+        transaction may have kept the store from recording the end of an earlier one.
         """
         host = filter_string(socket.gethostname())
-        condition = f"attributes.status = 'RUNNING' and tags.`process.host` = {host}"
+        for prefix in (OWN, HEAD):
+            for run in self.running(f"tags.`{prefix}.host` = {host}"):
+                if is_gone(run.data.tags, prefix) or is_this_process(run.data.tags, prefix):
+                    self.close(run.info.run_id)
+
+    def close_trial(self, sweep: str, fingerprint: str) -> None:
+        """Mark as KILLED what is RUNNING of a trial whose process was lost, on whatever host."""
+        trial = f"tags.sweep = {filter_string(sweep)}"
+        for run in self.running(f"{trial} and tags.fingerprint = {filter_string(fingerprint)}"):
+            self.close(run.info.run_id)
+
+    def running(self, condition: str) -> list[TrackedRun]:
+        """Return the runs of the experiment that are RUNNING, of those that match a filter."""
+        condition = f"attributes.status = 'RUNNING' and {condition}"
         with explained(self.uri):
-            for run in self.client.search_runs([self.experiment_id], condition):
-                if is_gone(run.data.tags) or is_this_process(run.data.tags):
-                    self.client.set_terminated(run.info.run_id, Status.KILLED)
+            return [*search_runs(self.client, condition, [self.experiment_id])]
+
+    def close(self, run_id: str) -> None:
+        """Mark a run as KILLED whose process cannot do so."""
+        with explained(self.uri), write_lock(self.uri):
+            self.client.set_terminated(run_id, Status.KILLED)
+
+    def claim_sweep(self, sweep: str) -> bool:
+        """Return whether no other sweep has this id; none will have it until `release_sweep`.
+
+        On a host a folder is claimed. Hosts that share the store see a tag of the experiment: who
+        wants an id leaves one, and gives way to whoever has done the same. Of two that do so at
+        once, the last to look sees the other.
+        """
+        if self.is_sqlite:
+            return not self.has(Tag.SWEEP, sweep)
+        place, mine = self.experiment_id, claim_of(sweep)
+        with explained(self.uri):
+            for _ in range(CLAIMS):
+                self.client.set_experiment_tag(place, mine, sweep)
+                names = self.client.get_experiment(place).tags
+                alone = [name for name in names if name.startswith(all_claims_of(sweep))] == [mine]
+                taken = self.has(Tag.SWEEP, sweep)
+                if alone and not taken:
+                    return True
+                self.client.delete_experiment_tag(place, mine)
+                if taken:
+                    break
+                give_way()
+        return False
+
+    def release_sweep(self, sweep: str) -> None:
+        """Take back what `claim_sweep` has left, once the runs of the sweep have its id."""
+        if self.is_sqlite:
+            return
+        with explained(self.uri):
+            if claim_of(sweep) in self.client.get_experiment(self.experiment_id).tags:
+                self.client.delete_experiment_tag(self.experiment_id, claim_of(sweep))
 
     def keep_view(self, key: str, view: str) -> None:
         """Keep a view of the chart page, and delete the oldest views if there are too many."""
@@ -128,6 +210,21 @@ class Store:
             tags = self.client.get_experiment(self.experiment_id).tags
             for old in chart_view.outdated_views(tags):
                 self.client.delete_experiment_tag(self.experiment_id, old)
+
+
+def all_claims_of(sweep: str) -> str:
+    """Return how the tags begin by which processes claim the id of a sweep; the UI hides them."""
+    return f"mlflow.initlabSweep.{digest(sweep)}."
+
+
+def claim_of(sweep: str) -> str:
+    """Return the tag by which this process claims the id of a sweep."""
+    return all_claims_of(sweep) + digest(identity())
+
+
+def give_way() -> None:
+    """Let another process be faster, which may be doing the same."""
+    time.sleep(GIVE_WAY_SECONDS * (1 + secrets.randbelow(1000) / 100))
 
 
 def open_store(uri: str | None, experiment: str, project: Path, create: bool = True) -> Store:
