@@ -401,18 +401,6 @@ def test_a_database_whose_driver_is_not_installed_is_refused_at_once(tmp_path):
             open_store(uri, "lab", tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("uri", "shown"),
-    [
-        ("http://user:secret@host:5000", "http://user:***@host:5000"),
-        ("postgresql://user:s:e:c@host/db", "postgresql://user:***@host/db"),
-        ("sqlite:///mlflow.db", "sqlite:///mlflow.db"),
-    ],
-)
-def test_a_password_is_never_shown(uri, shown):
-    assert provenance.mask_password(uri) == shown
-
-
 def test_a_password_is_not_recorded(monkeypatch):
     uri = "postgresql://user:secret@host/db"
     monkeypatch.setattr(sys, "argv", ["src/train.py", f"tracking.uri={uri}", "init=he"])

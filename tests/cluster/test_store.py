@@ -11,10 +11,12 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import quote
 from urllib.request import urlopen
 
 import pytest
 from conftest import wait_for
+from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
 from initlab.tracking import store as stores
@@ -194,3 +196,118 @@ def test_of_two_hosts_that_choose_the_same_name_at_once_one_gets_it(store, monke
     with ThreadPoolExecutor(2) as pool:
         for sweep in "abcdef":
             assert sum(pool.map(claim, range(2), sweep * 2)) == 1
+
+
+ACCOUNTS = ("admin", "p@ss/w0rd:long")
+
+
+@pytest.fixture
+def guarded(tmp_path):
+    """Return the address of a server that asks for a login, without one."""
+    settings = tmp_path / "auth.ini"
+    settings.write_text(
+        f"[mlflow]\ndefault_permission = READ\ndatabase_uri = sqlite:///{tmp_path}/auth.db\n"
+        f"admin_username = {ACCOUNTS[0]}\nadmin_password = {ACCOUNTS[1]}\n"
+        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_AUTH_CONFIG_PATH", str(settings))
+        patch.setenv("MLFLOW_FLASK_SERVER_SECRET_KEY", "key")
+        with serve(f"sqlite:///{tmp_path}/mlflow.db", tmp_path, "--app-name", "basic-auth") as uri:
+            yield uri
+
+
+def everything_in(folder):
+    """Return the texts of all files in a folder, and the names of the files."""
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    return {file: file.read_bytes() for file in files if file.name != "auth.ini"}
+
+
+def test_a_login_in_an_address_works_and_its_password_is_nowhere(lab, guarded, capfd, monkeypatch):
+    secrets = [quote(ACCOUNTS[1], safe=""), ACCOUNTS[1]]
+    uri = guarded.replace("://", f"://{ACCOUNTS[0]}:{secrets[0]}@")
+
+    def raising(*_):
+        raise RuntimeError(f"API request to {uri}/api failed")
+
+    assert lab.run("-m", f"tracking.uri={uri}", "seed=0,1", *TINY) == 0
+    monkeypatch.setattr("initlab.nn.optimizers.SGD.update", raising)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    lab.typed.remove(f"tracking.uri={lab.uri}")
+    assert lab.run("-m", "seed=2,3", *TINY) == 1
+    assert lab.run("seed=4", *TINY) == 1
+    printed = capfd.readouterr()
+    assert f"open  {guarded}/#/experiments" in printed.out
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("initlab").experiment_id
+    runs = client.search_runs([experiment])
+    statuses = sorted(run.info.status for run in runs if run.data.tags["role"] == "trial")
+    assert statuses == ["FAILED"] * 3 + ["FINISHED"] * 2
+    kept = "".join(str(run.to_dictionary()) for run in runs)
+    assert "RuntimeError: API request to http://admin:***@" in kept
+    for secret in secrets:
+        assert secret not in printed.out + printed.err + kept
+        for file, content in everything_in(lab.folder).items():
+            assert secret.encode() not in content, file
+
+
+@pytest.mark.parametrize("way", ["key", "environment"])
+def test_a_login_that_is_refused_is_one_error_without_the_password(
+    lab, guarded, database, capfd, monkeypatch, way
+):
+    wrong = "wr0ng%40pass"
+    host, _, name = database.rpartition("@")[2].partition("/")
+    for uri, words in (
+        (guarded.replace("://", f"://admin:{wrong}@"), ["not authenticated"]),
+        (guarded, ["not authenticated"]),
+        (f"postgresql://initlab:{wrong}@{host}/{name}", ["password authentication failed"]),
+        (f"postgresql://initlab:{wrong}@{host}/none", ["password authentication failed"]),
+        (f"postgresql://initlab:wr0ng@pass@{host}/{name}", ["%40"]),
+        (f"postgresql://initlab:wr0ng/pass@{host}/{name}", ["%40"]),
+        (f"postgresql+psycopg://initlab:{wrong}@{host}/{name}", ["authentication failed"]),
+        (f"postgresql://{host}/{name}?user=initlab&password={wrong}", ["authentication failed"]),
+        (f"http://:{wrong}@127.0.0.1:9/", ["Connection refused"]),
+        ("http://user:wr0ng#pass@127.0.0.1:9/", ["%40"]),
+    ):
+        if way == "environment":
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+            lab.typed = [word for word in lab.typed if not word.startswith("tracking.uri")]
+            settings = []
+        else:
+            settings = [f"tracking.uri='{uri}'"]
+        assert lab.run("-m", "seed=0,1", *settings, *TINY) == 2
+        printed = capfd.readouterr()
+        assert printed.err.startswith("error: tracking.uri="), printed.err
+        assert "Traceback" not in printed.err
+        for word in words:
+            assert word in printed.err
+        for part in ("wr0ng", "pass@"):
+            assert part not in printed.out + printed.err
+    assert not lab.outputs.exists()
+
+
+def test_a_database_of_a_server_that_keeps_the_files_is_refused_before_any_trial(
+    lab, database, tmp_path, capfd
+):
+    with serve(database, tmp_path) as address:
+        assert lab.run(f"tracking.uri={address}", *TINY) == 0
+        capfd.readouterr()
+        for line in (["-m", "seed=range(12)"], ["seed=0"]):
+            assert lab.run(*line, f"tracking.uri={database}", *TINY) == 2
+            error = capfd.readouterr().err
+            assert error.count("error: ") == 1
+            assert "are kept by a server of MLflow (mlflow-artifacts:/" in error
+            assert "Set tracking.uri" in error
+            assert "s3cret" not in error
+        assert lab.run(f"tracking.uri={database}", "tracking.experiment=own", *TINY) == 0
+
+
+def test_a_server_that_cannot_keep_files_is_refused_before_any_trial(
+    lab, database, tmp_path, capfd
+):
+    (tmp_path / "artifacts").write_text("a file where a folder should be")
+    with serve(database, tmp_path) as address:
+        assert lab.run("-m", "seed=0,1", f"tracking.uri={address}", *TINY) == 2
+    error = capfd.readouterr().err
+    assert error.count("error: ") == 1
+    assert "the files of the experiment initlab cannot be kept in mlflow-artifacts:/" in error

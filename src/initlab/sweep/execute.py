@@ -30,6 +30,7 @@ from initlab.sweep.plan import (
 )
 from initlab.sweep.progress import checking, print_plan
 from initlab.sweep.sharing import launch_shared
+from initlab.text import mask_password
 from initlab.tracking import provenance
 from initlab.tracking.names import Outcome
 from initlab.tracking.queries import trials_of_study, trials_of_sweep
@@ -99,7 +100,9 @@ def open_for(config: Config) -> Store | None:
 
     tracking, dry_run = config.tracking, config.sweep.dry_run
     try:
-        store = open_store(tracking.uri, tracking.experiment, PROJECT, create=not dry_run)
+        store = open_store(
+            tracking.uri, tracking.experiment, PROJECT, not dry_run, tracking.timeout
+        )
     except MissingError:
         if dry_run:
             return None
@@ -119,7 +122,7 @@ def claim(folder: Path, multirun: DictConfig, store: Store | None) -> Path:
         try:
             mine.mkdir(parents=True, exist_ok=True)
             with (mine / CLAIM).open("x", encoding="utf-8", errors="replace") as file:
-                file.write(OmegaConf.to_yaml(multirun))
+                file.write(mask_password(OmegaConf.to_yaml(multirun)))
         except OSError as error:
             if store:
                 store.release_sweep(mine.name)

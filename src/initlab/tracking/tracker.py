@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -17,7 +16,7 @@ from types import TracebackType
 from mlflow.entities import Metric, Param, RunTag
 from PIL.Image import Image
 
-from initlab.checks import one_line
+from initlab.checks import one_line, traceback_of
 from initlab.nn.training import Step
 from initlab.nn.verdict import Verdict
 from initlab.process import signals_deferred, stops
@@ -216,14 +215,15 @@ class Tracker:
         with signals_deferred():
             try:
                 if error is not None and status == Status.FAILED:
-                    self.log_text("".join(traceback.format_exception(error)), "traceback.txt")
+                    self.log_text(traceback_of(error), "traceback.txt")
                     with self.writing():
                         self.client.set_tag(self.run_id, Tag.ERROR, one_line(error)[:MOST_LETTERS])
                 self.flush()
             except TrackingError:
                 status = Status.FAILED
             # Try a store that has failed once more, but not for minutes.
-            patience = quick_and_quiet() if self.failure else contextlib.nullcontext()
+            quick = quick_and_quiet(self.store.timeout)
+            patience = quick if self.failure else contextlib.nullcontext()
             try:
                 with explained(self.store.uri), patience, write_lock(self.store.uri):
                     self.client.set_terminated(self.run_id, status)
