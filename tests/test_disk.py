@@ -2,9 +2,11 @@
 
 import errno
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
+from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
 from initlab.report import page
 from initlab.report.comparison import Comparison
@@ -97,3 +99,34 @@ def test_half_a_report_is_none(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         page.write(Comparison([Run("id", "name", "finished")]), tmp_path / "report", "title")
     assert [*(tmp_path / "report").iterdir()] == []
+
+
+@pytest.mark.parametrize("state", ["no folder", "gone"])
+def test_a_store_whose_files_have_no_place_is_refused_before_anything_is_trained(
+    lab, capsys, state, monkeypatch
+):
+    place = lab.folder / "place"
+    place.touch()
+    lab.client.create_experiment("initlab", f"{place.as_uri()}/files")
+    if state == "gone":  # as on a disk that takes what is written, and keeps nothing
+        place.unlink()
+        monkeypatch.setattr(LocalArtifactRepository, "log_artifact", lambda *_: None)
+    words = [f"tracking.uri={lab.uri}:", f"initlab cannot be kept in {place.as_uri()}/files: "]
+    lab.refuses(capsys, words, "-m", "seed=0,1", "train.steps=0")
+    assert lab.run("train.steps=0") == 2
+    assert words[1] in capsys.readouterr().err
+    assert lab.runs() == []
+
+
+def test_a_store_is_tried_once_and_keeps_no_file_of_it(lab, monkeypatch):
+    tried = []
+    log_artifact = LocalArtifactRepository.log_artifact
+
+    def counting(self, file, path=None):
+        tried.append(Path(file).name)
+        log_artifact(self, file, path)
+
+    monkeypatch.setattr(LocalArtifactRepository, "log_artifact", counting)
+    assert lab.run("-m", "seed=0,1", "train.steps=0", "model=quadratic") == 0
+    (check,) = [name for name in tried if name.startswith("initlab-check-")]
+    assert not [*lab.folder.rglob(check)]

@@ -19,9 +19,10 @@ from initlab.config import PROJECT
 from initlab.nn.optimizers import SGD
 from initlab.process import identity, is_gone
 from initlab.report.charts.styles import PALETTE
-from initlab.sweep import execute
+from initlab.sweep import execute, sharing
 from initlab.sweep.plan import Grid
 from initlab.tracking import provenance
+from initlab.tracking.store import Store
 
 ON_ALL_CORES = ["hydra/launcher=cores", "hydra.launcher.processes=2"]
 TINY = ["train.steps=20", "model.hidden=[20]", "tracking.pictures=false"]
@@ -384,6 +385,46 @@ def test_sweeps_at_once_share_their_trials(lab, finishes):
     assert (shared in output) == finishes
     (results,) = lab.outputs.glob("sweep-2/results.csv")
     assert len(results.read_text().splitlines()) == 1 + 3
+
+
+@pytest.mark.parametrize("ends", ["finished", "deleted", "lost"])
+def test_a_trial_that_runs_on_another_host_is_waited_for_while_its_numbers_move(
+    lab, capsys, monkeypatch, ends
+):
+    line = ["-m", "seed=0,1", *TINY]
+    assert lab.run(*line) == 0
+    old = lab.runs()[0]
+    client, info = lab.client, old.info
+    client.delete_run(info.run_id)
+    tags = {name: old.data.tags[name] for name in ("role", "fingerprint")}
+    tags |= {"process.host": "another", "process.pid": "1", "process.started": "1.0"}
+    other = client.create_run(info.experiment_id, tags=tags).info.run_id
+    looks = []
+
+    def sleep(seconds):  # half of what counts as lost; meanwhile the other host goes on
+        looks.append(len(looks))
+        clock[0] += 0.5 * sharing.LEASE_SECONDS
+        if len(looks) < 5:
+            client.log_metric(other, "train/loss", 1.0, step=len(looks))
+        elif ends == "finished":
+            client.set_terminated(other)
+        elif ends == "deleted":
+            client.delete_run(other)
+
+    clock = [0.0]
+    monkeypatch.setattr(Store, "is_sqlite", False)
+    monkeypatch.setattr(sharing.time, "sleep", sleep)
+    monkeypatch.setattr(sharing.time, "monotonic", lambda: clock[0])
+    capsys.readouterr()
+    assert lab.run(*line) == 0
+    printed = capsys.readouterr().out
+    assert "waiting for seed=0, which another sweep runs" in printed
+    assert len(looks) == {"finished": 5, "deleted": 5, "lost": 6}[ends]
+    assert client.get_run(other).info.status == {
+        "finished": "FINISHED", "deleted": "RUNNING", "lost": "KILLED"
+    }[ends]  # fmt: skip
+    assert count(lab, "FINISHED") == 3
+    assert ("2 of 2 trials had been run before" in printed) == (ends == "finished")
 
 
 def test_a_sweep_may_run_again_what_another_one_runs(lab):

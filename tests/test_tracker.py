@@ -1,5 +1,6 @@
 """A tracker sends in batches, loses nothing, and never leaves a run open."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -206,6 +207,115 @@ def test_a_fingerprint_that_is_finished_or_runs_elsewhere_is_taken(store):
         assert status(store, tracker) == "FINISHED"
 
 
+@pytest.fixture
+def shared_store(store, monkeypatch):
+    """Return a store that is treated as one into which any number of hosts write at once."""
+    monkeypatch.setattr(stores.Store, "is_sqlite", False)
+    monkeypatch.setattr(stores, "GIVE_WAY_SECONDS", 0)
+    return store
+
+
+ANOTHER_HOST = {"process.host": "another", "process.pid": "1", "process.started": "1.0"}
+
+
+def opened_elsewhere(store, mark, **tags):
+    run = store.client.create_run(store.experiment_id, tags=tags_of(mark) | ANOTHER_HOST | tags)
+    return run.info.run_id
+
+
+def test_a_fingerprint_that_runs_on_another_host_is_taken_where_hosts_share_a_store(shared_store):
+    other = opened_elsewhere(shared_store, "shared")
+    gone = identity("head") | {"head.started": "1.0"}
+    opened_elsewhere(shared_store, "of a lost head", **gone)
+    with (
+        pytest.raises(TakenError) as caught,
+        Tracker(shared_store, "n", {}, tags_of("shared"), True),
+    ):
+        pass
+    assert caught.value.run_id == other
+    tracker = Tracker(shared_store, "n", {}, tags_of("of a lost head"), True)
+    with tracker:
+        pass
+    assert status(shared_store, tracker) == "FINISHED"
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_of_two_that_open_a_fingerprint_at_once_one_gives_way(shared_store, monkeypatch, goes_on):
+    create_run = MlflowClient.create_run
+    others, mine = [], []
+
+    def at_the_same_time(self, experiment, **options):
+        if not others:
+            others.append(create_run(self, experiment, tags=tags_of("mark") | ANOTHER_HOST))
+        mine.append(create_run(self, experiment, **options))
+        return mine[-1]
+
+    def give_way():
+        if not goes_on:  # but gives way as well
+            shared_store.client.delete_run(others[0].info.run_id)
+
+    monkeypatch.setattr(MlflowClient, "create_run", at_the_same_time)
+    monkeypatch.setattr(tracking, "give_way", give_way)
+    tracker = Tracker(shared_store, "n", {}, tags_of("mark") | identity(), True)
+    with contextlib.suppress(TakenError), tracker:
+        pass
+    withdrawn = shared_store.client.get_run(mine[0].info.run_id).info
+    assert (withdrawn.lifecycle_stage, withdrawn.status) == ("deleted", "KILLED")
+    assert len(mine) == (1 if goes_on else 2)
+    assert tracker.run_id == ("" if goes_on else mine[1].info.run_id)
+
+
+def test_the_id_of_a_sweep_that_another_host_has_claimed_is_not_free(shared_store, monkeypatch):
+    client, place = shared_store.client, shared_store.experiment_id
+    assert shared_store.claim_sweep("mine")
+    client.set_experiment_tag(place, f"{stores.all_claims_of('theirs')}another", "theirs")
+    assert not shared_store.claim_sweep("theirs")
+    client.create_run(place, tags={"sweep": "old"})
+    assert not shared_store.claim_sweep("old")
+    shared_store.release_sweep("mine")
+    shared_store.release_sweep("theirs")
+    claims = [tag for tag in client.get_experiment(place).tags if "initlabSweep" in tag]
+    assert claims == [f"{stores.all_claims_of('theirs')}another"]
+
+
+def test_a_claim_that_is_given_up_makes_the_id_of_a_sweep_free(shared_store, monkeypatch):
+    client, place = shared_store.client, shared_store.experiment_id
+    other = f"{stores.all_claims_of('name')}another"
+    client.set_experiment_tag(place, other, "name")
+    monkeypatch.setattr(stores, "give_way", lambda: client.delete_experiment_tag(place, other))
+    assert shared_store.claim_sweep("name")
+
+
+def test_runs_of_a_lost_trial_are_closed_on_whatever_host(store):
+    lost = opened_elsewhere(store, "lost", sweep="one")
+    others = [
+        opened_elsewhere(store, "lost", sweep="two"),
+        opened_elsewhere(store, "another", sweep="one"),
+    ]
+    store.close_trial("one", "lost")
+    assert store.client.get_run(lost).info.status == "KILLED"
+    assert {store.client.get_run(run_id).info.status for run_id in others} == {"RUNNING"}
+
+
+def test_runs_on_other_hosts_are_closed_when_their_head_on_this_host_is_gone(store):
+    here = identity("head")
+    parent = psutil.Process(os.getppid())
+    heads = {
+        "gone": here | {"head.started": "1.0"},
+        "of this process": here,
+        "alive": here | {"head.pid": str(parent.pid), "head.started": str(parent.create_time())},
+        "elsewhere": here | {"head.host": "another", "head.started": "1.0"},
+    }
+    ids = {name: opened_elsewhere(store, name, **tags) for name, tags in heads.items()}
+    store.close_lost()
+    assert {name: store.client.get_run(run_id).info.status for name, run_id in ids.items()} == {
+        "gone": "KILLED",
+        "of this process": "KILLED",
+        "alive": "RUNNING",
+        "elsewhere": "RUNNING",
+    }
+
+
 def test_a_store_that_failed_once_is_not_asked_again(store, monkeypatch):
     asked = []
 
@@ -289,18 +399,6 @@ def test_a_database_whose_driver_is_not_installed_is_refused_at_once(tmp_path):
         uri = f"mysql+cymysql://127.0.0.1:{server.getsockname()[1]}/lab"
         with pytest.raises(TrackingError, match=r"its driver is not installed: .*cymysql"):
             open_store(uri, "lab", tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("uri", "shown"),
-    [
-        ("http://user:secret@host:5000", "http://user:***@host:5000"),
-        ("postgresql://user:s:e:c@host/db", "postgresql://user:***@host/db"),
-        ("sqlite:///mlflow.db", "sqlite:///mlflow.db"),
-    ],
-)
-def test_a_password_is_never_shown(uri, shown):
-    assert provenance.mask_password(uri) == shown
 
 
 def test_a_password_is_not_recorded(monkeypatch):

@@ -9,9 +9,10 @@ from __future__ import annotations
 import difflib
 import math
 import re
+import traceback
 from collections.abc import Iterable
 
-from initlab.text import printable
+from initlab.text import mask_password, printable
 
 
 class UserError(Exception):
@@ -27,8 +28,13 @@ def one_line(error: BaseException) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message."""
-    return str(error).partition("\n")[0]
+    """Return the first line of an error's message, without passwords."""
+    return mask_password(str(error).partition("\n")[0])
+
+
+def traceback_of(error: BaseException) -> str:
+    """Return the traceback of an error, without passwords: a library may name where it wrote to."""
+    return mask_password("".join(traceback.format_exception(error)))
 
 
 def shorten(text: str) -> str:

@@ -25,7 +25,7 @@ from initlab.nn.metrics import Statistic
 from initlab.nn.prediction import Prediction
 from initlab.nn.training import Step
 from initlab.nn.verdict import Diagnosis, Verdict
-from initlab.text import printable_lines
+from initlab.text import mask_password, printable_lines
 from initlab.tracking.names import Outcome
 from initlab.tracking.record import RECENT, Record
 
@@ -75,7 +75,15 @@ class Enduring(io.FileIO):
 
     def text(self, **options: Any) -> TextIO:
         """Return the same for text; what its encoding lacks becomes a question mark."""
-        return io.TextIOWrapper(io.BufferedWriter(self), errors="replace", **options)
+        return Masked(io.BufferedWriter(self), errors="replace", **options)
+
+
+class Masked(io.TextIOWrapper):
+    """A file of text without passwords: libraries, too, print addresses of stores."""
+
+    def write(self, text: str) -> int:
+        """Write a text."""
+        return super().write(mask_password(text))
 
 
 class StandardOutput(Enduring):
@@ -307,4 +315,7 @@ def print_report(file: Path) -> None:
 
 def error(message: str) -> None:
     """Print an error. It may repeat what was typed, and what a server answered."""
-    err.print(Text.assemble(("error: ", "bold red"), printable_lines(message)), soft_wrap=True)
+    err.print(
+        Text.assemble(("error: ", "bold red"), printable_lines(mask_password(message))),
+        soft_wrap=True,
+    )

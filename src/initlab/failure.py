@@ -10,7 +10,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from initlab import console, process
-from initlab.checks import UserError, one_line, shorten
+from initlab.checks import UserError, one_line, shorten, traceback_of
 from initlab.config import explain
 
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
@@ -45,5 +45,5 @@ def report(error: Exception) -> int:
         typed = " ".join(sys.argv[1:])
         console.error(shorten(f"Hydra cannot use the settings {typed}: {one_line(error)}"))
         return 2
-    traceback.print_exception(error)
+    print(traceback_of(error), end="", file=sys.stderr)
     return 1

@@ -123,29 +123,35 @@ def freeze_imports() -> None:
     gc.freeze()
 
 
-def identity(role: str = "process") -> dict[str, str]:
-    """Return tags of this process, by which `is_gone` can tell whether it still runs.
+OWN = "process"  # the first word of the tags of the process that a run was made in
+HEAD = "head"  # the same for the process that started its sweep, perhaps on another host
 
-    role  what the keys of the tags begin with
-    """
+
+def identity(prefix: str = OWN) -> dict[str, str]:
+    """Return tags of this process, by which `is_gone` can tell whether it still runs."""
     import psutil
 
     return {
-        f"{role}.host": socket.gethostname(),
-        f"{role}.pid": str(os.getpid()),
-        f"{role}.started": str(psutil.Process().create_time()),
+        f"{prefix}.host": socket.gethostname(),
+        f"{prefix}.pid": str(os.getpid()),
+        f"{prefix}.started": str(psutil.Process().create_time()),
     }
 
 
-def is_this_process(tags: Mapping[str, str]) -> bool:
+def is_here(tags: Mapping[str, str], prefix: str = OWN) -> bool:
+    """Return whether the process of these tags ran on this host."""
+    return tags.get(f"{prefix}.host") == socket.gethostname()
+
+
+def is_this_process(tags: Mapping[str, str], prefix: str = OWN) -> bool:
     """Return whether these tags are of this process."""
-    return identity().items() <= tags.items()
+    return identity(prefix).items() <= tags.items()
 
 
-def is_elsewhere(tags: Mapping[str, str]) -> bool:
+def is_elsewhere(tags: Mapping[str, str], prefix: str = OWN) -> bool:
     """Return whether the process of these tags runs on this host, and is not this one."""
-    here = tags.get("process.host") == socket.gethostname()
-    return here and not is_this_process(tags) and not is_gone(tags)
+    here = is_here(tags, prefix)
+    return here and not is_this_process(tags, prefix) and not is_gone(tags, prefix)
 
 
 def pid_exists(number: int) -> bool:
@@ -155,15 +161,15 @@ def pid_exists(number: int) -> bool:
     return bool(psutil.pid_exists(number))
 
 
-def is_gone(tags: Mapping[str, str]) -> bool:
+def is_gone(tags: Mapping[str, str], prefix: str = OWN) -> bool:
     """Return whether the process of these tags ran on this host and has ended."""
     import psutil
 
-    if tags.get("process.host") != socket.gethostname():
+    if not is_here(tags, prefix):
         return False
     try:
-        started = psutil.Process(int(tags["process.pid"])).create_time()
+        started = psutil.Process(int(tags[f"{prefix}.pid"])).create_time()
     except psutil.NoSuchProcess:
         return True
     # Process numbers are used again: one that started at another time is another process.
-    return abs(started - float(tags["process.started"])) > 1
+    return abs(started - float(tags[f"{prefix}.started"])) > 1

@@ -15,10 +15,9 @@ from initlab.data import Data
 from initlab.nn.metrics import Metric
 from initlab.nn.training import Step
 from initlab.run import RunSpec, used
-from initlab.text import printable
+from initlab.text import mask_password, printable
 from initlab.tracking.artifacts import local_folder, open_artifact
 from initlab.tracking.names import Role, Tag
-from initlab.tracking.provenance import mask_password
 from initlab.tracking.queries import find_runs
 from initlab.tracking.store import quick_and_quiet, reading
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
-import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from threadpoolctl import threadpool_limits
 
 from initlab import console, folders
-from initlab.checks import UserError, one_line
+from initlab.checks import UserError, one_line, traceback_of
 from initlab.config import (
     PROJECT,
     Config,
@@ -43,6 +42,7 @@ from initlab.nn.preparation import load, prepare
 from initlab.nn.training import Step
 from initlab.nn.verdict import Context
 from initlab.process import check_stops, freeze_imports, gc_paused, identity, signals_deferred
+from initlab.text import mask_password
 from initlab.tracking import provenance
 from initlab.tracking.names import Outcome, Role, Tag, TakenError
 from initlab.tracking.record import PATH, Record
@@ -144,7 +144,7 @@ class RunSpec:
     def yaml(self) -> str:
         """The whole config as it is kept with the run, without the password of its store."""
         tracking = self.values["tracking"]
-        masked = tracking | {"uri": tracking["uri"] and provenance.mask_password(tracking["uri"])}
+        masked = tracking | {"uri": tracking["uri"] and mask_password(tracking["uri"])}
         return as_yaml(self.values | {"tracking": masked})
 
     @property
@@ -272,7 +272,7 @@ def attempt(spec: RunSpec, open_pruner: OpenPruner | None = None) -> Result:
         except Exception as error:
             check_stops()
             with console.open_enduring(spec.folder / "traceback.txt") as trace:
-                trace.writelines(traceback.format_exception(error))
+                trace.write(traceback_of(error))
             return Result(Outcome.FAILED, reason=one_line(error))
 
 
@@ -355,7 +355,7 @@ def make_tracker(spec: RunSpec, prediction: Prediction | None = None) -> Tracker
     from initlab.tracking.tracker import Tracker
 
     tracking = spec.config.tracking
-    store = open_store(tracking.uri, tracking.experiment, PROJECT)
+    store = open_store(tracking.uri, tracking.experiment, PROJECT, timeout=tracking.timeout)
     tags = spec.tags
     if prediction:
         tags |= {

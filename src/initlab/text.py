@@ -1,8 +1,23 @@
-"""Text from elsewhere: a store or a command line may hold what a terminal would obey."""
+"""Text from elsewhere: what a terminal would obey, and what nobody else should read."""
 
 from __future__ import annotations
 
+import re
+
 STRANGE = "\N{REPLACEMENT CHARACTER}"
+# In an address: what follows its user up to the last @ of the word, for a password may have any
+# letter; and options of drivers that hold one.
+PASSWORD = re.compile(r"(://[^\s:/]*):\S*@")
+OPTION = re.compile(
+    r"([?&](?:password|passwd|pwd|sslpassword|odbc_connect)=)[^&\s'\"]+", re.IGNORECASE
+)
+
+
+def mask_password(text: str) -> str:
+    """Return a text without the passwords of the addresses in it."""
+    if "://" not in text:
+        return text
+    return OPTION.sub(r"\1***", PASSWORD.sub(r"\1:***@", text))
 
 
 def printable(text: str) -> str:

@@ -21,6 +21,7 @@ from initlab.data import datasets
 from initlab.nn import activations, initializers, models, optimizers, quadratic, schedules, training
 
 PROJECT = Path(__file__).resolve().parents[3]
+LONGEST_TIMEOUT = 86_400  # seconds; a socket takes no time that is much longer
 GROUPS = ("init", "activation", "optimizer", "schedule", "model", "data")
 
 
@@ -58,14 +59,20 @@ class Tracking:
     experiment  MLflow experiment of the runs
     pictures    false records numbers and histograms only
     enabled     false trains without MLflow
+    timeout     seconds that a store has to answer when it is tried, before anything is trained
     """
 
     uri: str | None = None
     experiment: str = "initlab"
     pictures: bool = True
     enabled: bool = True
+    timeout: float = 15.0
 
     def __post_init__(self) -> None:
+        if not 0 < self.timeout <= LONGEST_TIMEOUT:
+            raise ValueError(
+                f"timeout must be greater than 0 and at most {LONGEST_TIMEOUT}; got {self.timeout}"
+            )
         if not self.experiment.strip():
             raise ValueError("experiment must not be empty")
         if len(self.experiment) > 500 or not self.experiment.isprintable():

@@ -16,7 +16,7 @@ from sqlalchemy import NullPool, create_engine, inspect, make_url
 
 from initlab.checks import one_line
 from initlab.config import ConfigError
-from initlab.tracking.provenance import mask_password
+from initlab.text import mask_password
 
 SQLITE = b"SQLite format 3\0"  # how such a file begins
 RECORD = b'{"op_code":'  # how Optuna begins each line of a journal

@@ -23,8 +23,9 @@ from initlab.sweep.plan import Grid, TrialPlan, look_up, refuse_existing
 from initlab.sweep.progress import checking, print_plan
 from initlab.sweep.sharing import launch_shared
 from initlab.sweep.waiting import Waiting
+from initlab.text import mask_password
 from initlab.tracking import provenance
-from initlab.tracking.names import Outcome, Tag
+from initlab.tracking.names import Outcome
 from initlab.tracking.queries import trials_of_study, trials_of_sweep
 from initlab.tracking.runs import Run, read
 
@@ -95,7 +96,9 @@ def open_for(config: Config) -> Store | None:
 
     tracking, dry_run = config.tracking, config.sweep.dry_run
     try:
-        store = open_store(tracking.uri, tracking.experiment, PROJECT, create=not dry_run)
+        store = open_store(
+            tracking.uri, tracking.experiment, PROJECT, not dry_run, tracking.timeout
+        )
     except MissingError:
         if dry_run:
             return None
@@ -110,15 +113,17 @@ def claim(folder: Path, multirun: DictConfig, store: Store | None) -> Path:
     refuse_nameless(folder)
     for number in itertools.count(1):
         mine = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
-        if store and store.has(Tag.SWEEP, mine.name):
+        if (mine / CLAIM).exists() or (store and not store.claim_sweep(mine.name)):
             continue
         try:
             mine.mkdir(parents=True, exist_ok=True)
             with (mine / CLAIM).open("x", encoding="utf-8", errors="replace") as file:
-                file.write(OmegaConf.to_yaml(multirun))
-        except FileExistsError:
-            continue
+                file.write(mask_password(OmegaConf.to_yaml(multirun)))
         except OSError as error:
+            if store:
+                store.release_sweep(mine.name)
+            if isinstance(error, FileExistsError):
+                continue
             raise ConfigError(
                 f"hydra.sweep.dir={mine}: cannot be written: {error.strerror}"
             ) from error
@@ -150,6 +155,8 @@ def conclude(
         except KeyboardInterrupt:
             print_interrupted(folder)
             return 128 + signal.SIGINT
+    if store:
+        store.release_sweep(folder.name)
     if launched.caught:
         return 128 + launched.caught[0]
     failed = any(each.result.outcome == Outcome.FAILED for each in launched.ended)

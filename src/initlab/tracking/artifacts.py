@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # MLflow takes a second to import; whoever has a client has d
     from mlflow.entities import Run as TrackedRun
 
 
-CONNECT_SECONDS = 5.0
+CONNECT_SECONDS = 15.0
 
 
 @contextlib.contextmanager

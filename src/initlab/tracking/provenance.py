@@ -9,7 +9,6 @@ import getpass
 import hashlib
 import json
 import platform
-import re
 import shlex
 import subprocess
 import sys
@@ -22,6 +21,7 @@ import numpy as np
 
 import initlab
 from initlab import data, nn
+from initlab.text import mask_password
 from initlab.tracking.names import Tag
 
 # The packages whose code decides which numbers a run records.
@@ -106,11 +106,6 @@ def origin(project: Path) -> dict[str, str]:
 def command() -> str:
     """Return the command of this process, without the password of a store."""
     return shlex.join(["python", *map(mask_password, sys.argv)])
-
-
-def mask_password(uri: str) -> str:
-    """Return a URI without its password."""
-    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", uri)
 
 
 @functools.cache

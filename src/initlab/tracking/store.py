@@ -5,37 +5,55 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import math
 import os
 import re
+import secrets
 import shlex
 import socket
 import sys
 import tempfile
-from collections.abc import Collection, Iterator
+import time
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 from mlflow import MlflowClient
 from mlflow.entities import Run as TrackedRun
 from mlflow.exceptions import MlflowException
-from sqlalchemy import NullPool, create_engine
+from sqlalchemy import NullPool, create_engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from initlab.checks import UserError
-from initlab.process import environment, is_elsewhere, is_gone, is_this_process
+from initlab.process import (
+    HEAD,
+    OWN,
+    environment,
+    identity,
+    is_elsewhere,
+    is_gone,
+    is_here,
+    is_this_process,
+)
+from initlab.text import mask_password
 from initlab.tracking import chart_view, sqlite
 from initlab.tracking.names import Role, Status, Tag
-from initlab.tracking.provenance import digest, mask_password
+from initlab.tracking.provenance import digest
 from initlab.tracking.queries import filter_string, find_runs, search_runs, start_time
 
-CONNECT_SECONDS = 5.0
+PATIENCE_SECONDS = 15.0  # that a store has to answer, where nobody has said otherwise
 MOST_LETTERS = 200  # of a folder's name
 # What a store may raise: a damaged database has texts that are none, an address names no host.
 FAILURES = (
     MlflowException, SQLAlchemyError, sqlite.Error, OSError, ImportError, UnicodeError,
 )  # fmt: skip
+HTTP = ("http", "https")
+WAITING = {"psycopg", "psycopg2", "pymysql", "mysqldb"}  # drivers that know connect_timeout
 NOT_MLFLOW = "what answers there is no server of MLflow"
+CLAIMS = 5  # how often two that claim the same at the same time give way to each other
+GIVE_WAY_SECONDS = 0.05  # times one to eleven, by chance
 SPARE_BYTES = 4 << 20  # what must fit on the disk before a run begins
 
 
@@ -52,8 +70,9 @@ class Store:
     """An experiment in an MLflow store that answers.
 
     uri      of the store, for messages
-    ui       the address of its pages
+    ui       the address of its pages, without a login
     command  what serves them, None where a server does already
+    timeout  seconds that it has to answer when it is tried
     """
 
     client: MlflowClient
@@ -61,11 +80,17 @@ class Store:
     uri: str
     ui: str
     command: str | None
+    timeout: float = PATIENCE_SECONDS
 
     @property
     def is_database(self) -> bool:
         """Whether this process talks to the database itself, and not to a server."""
         return self.command is not None
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether one process at a time writes to it; to all others any number does."""
+        return sqlite.path_of(self.uri) is not None
 
     def has(self, tag: str, value: str) -> bool:
         """Return whether a run of the experiment has a tag of this value."""
@@ -97,39 +122,94 @@ class Store:
                 found.setdefault(run.data.tags[Tag.FINGERPRINT], []).append(run)
         return found
 
-    def run_of(self, fingerprint: str) -> TrackedRun | None:
+    def run_of(self, fingerprint: str, besides: str = "") -> TrackedRun | None:
         """Return a trial that has the numbers of a fingerprint, or makes them in another process.
 
-        Only processes of this host count, for only they can be known to be alive.
+        besides  the id of a run that does not count
+
+        A process of another host is taken to be alive where hosts share the store.
         """
         for run in self.trials_by_fingerprint([fingerprint]).get(fingerprint, []):
-            status, tags = run.info.status, run.data.tags
-            if status == Status.FINISHED or (status == Status.RUNNING and is_elsewhere(tags)):
+            if run.info.run_id != besides and self.counts(run):
                 return run
         return None
+
+    def counts(self, run: TrackedRun) -> bool:
+        """Return whether a run has its numbers, or makes them in another process."""
+        status, tags = run.info.status, run.data.tags
+        if status != Status.RUNNING:
+            return bool(status == Status.FINISHED)
+        if is_here(tags) or self.is_sqlite:
+            return is_elsewhere(tags)
+        return not is_gone(tags, HEAD)
+
+    def runs_of(self, run_ids: Sequence[str]) -> dict[str, TrackedRun]:
+        """Return by id those of these runs of the experiment that are not deleted."""
+        with explained(self.uri):
+            return find_runs(self.client, run_ids, [self.experiment_id])
 
     def close_lost(self) -> None:
         """Mark as KILLED what is RUNNING in a process of this host that is gone, or in this one.
 
-        This process has no open run when it calls this, but an interrupted transaction may have
-        kept the store from recording the end of an earlier one.
+        The same holds for runs on any host of a sweep whose head, the process that started it, was
+        on this host. This process has no open run when it calls this, but an interrupted
+        transaction may have kept the store from recording the end of an earlier one.
         """
         host = filter_string(socket.gethostname())
-        condition = f"attributes.status = 'RUNNING' and tags.`process.host` = {host}"
-        with explained(self.uri):
-            for run in self.client.search_runs([self.experiment_id], condition):
-                if is_gone(run.data.tags) or is_this_process(run.data.tags):
-                    self.client.set_terminated(run.info.run_id, Status.KILLED)
+        with quick_and_quiet(self.timeout):
+            for prefix in (OWN, HEAD):
+                for run in self.running(f"tags.`{prefix}.host` = {host}"):
+                    if is_gone(run.data.tags, prefix) or is_this_process(run.data.tags, prefix):
+                        self.close(run.info.run_id)
 
     def close_trial(self, sweep: str, fingerprint: str) -> None:
-        """Mark as KILLED what is RUNNING of a trial whose worker was lost, on whatever host."""
-        condition = (
-            f"attributes.status = 'RUNNING' and tags.{Tag.SWEEP} = {filter_string(sweep)} "
-            f"and tags.{Tag.FINGERPRINT} = {filter_string(fingerprint)}"
-        )
+        """Mark as KILLED what is RUNNING of a trial whose process was lost, on whatever host."""
+        trial = f"tags.sweep = {filter_string(sweep)}"
+        for run in self.running(f"{trial} and tags.fingerprint = {filter_string(fingerprint)}"):
+            self.close(run.info.run_id)
+
+    def running(self, condition: str) -> list[TrackedRun]:
+        """Return the runs of the experiment that are RUNNING, of those that match a filter."""
+        condition = f"attributes.status = 'RUNNING' and {condition}"
         with explained(self.uri):
-            for run in self.client.search_runs([self.experiment_id], condition):
-                self.client.set_terminated(run.info.run_id, Status.KILLED)
+            return [*search_runs(self.client, condition, [self.experiment_id])]
+
+    def close(self, run_id: str) -> None:
+        """Mark a run as KILLED whose process cannot do so."""
+        with explained(self.uri), write_lock(self.uri):
+            self.client.set_terminated(run_id, Status.KILLED)
+
+    def claim_sweep(self, sweep: str) -> bool:
+        """Return whether no other sweep has this id; none will have it until `release_sweep`.
+
+        On a host a folder is claimed. Hosts that share the store see a tag of the experiment: who
+        wants an id leaves one, and gives way to whoever has done the same. Of two that do so at
+        once, the last to look sees the other.
+        """
+        if self.is_sqlite:
+            return not self.has(Tag.SWEEP, sweep)
+        place, mine = self.experiment_id, claim_of(sweep)
+        with explained(self.uri):
+            for _ in range(CLAIMS):
+                self.client.set_experiment_tag(place, mine, sweep)
+                names = self.client.get_experiment(place).tags
+                alone = [name for name in names if name.startswith(all_claims_of(sweep))] == [mine]
+                taken = self.has(Tag.SWEEP, sweep)
+                if alone and not taken:
+                    return True
+                self.client.delete_experiment_tag(place, mine)
+                if taken:
+                    break
+                give_way()
+        return False
+
+    def release_sweep(self, sweep: str) -> None:
+        """Take back what `claim_sweep` has left, once the runs of the sweep have its id."""
+        if self.is_sqlite:
+            return
+        with explained(self.uri):
+            if claim_of(sweep) in self.client.get_experiment(self.experiment_id).tags:
+                self.client.delete_experiment_tag(self.experiment_id, claim_of(sweep))
 
     def keep_view(self, key: str, view: str) -> None:
         """Keep a view of the chart page, and delete the oldest views if there are too many."""
@@ -140,39 +220,119 @@ class Store:
                 self.client.delete_experiment_tag(self.experiment_id, old)
 
 
-def open_store(uri: str | None, experiment: str, project: Path, create: bool = True) -> Store:
+def all_claims_of(sweep: str) -> str:
+    """Return how the tags begin by which processes claim the id of a sweep; the UI hides them."""
+    return f"mlflow.initlabSweep.{digest(sweep)}."
+
+
+def claim_of(sweep: str) -> str:
+    """Return the tag by which this process claims the id of a sweep."""
+    return all_claims_of(sweep) + digest(identity())
+
+
+def give_way() -> None:
+    """Let another process be faster, which may be doing the same."""
+    time.sleep(GIVE_WAY_SECONDS * (1 + secrets.randbelow(1000) / 100))
+
+
+def open_store(
+    uri: str | None,
+    experiment: str,
+    project: Path,
+    create: bool = True,
+    timeout: float = PATIENCE_SECONDS,
+) -> Store:
     """Connect to a store, creating the database and the experiment where they do not exist.
 
     uri: of a database or a server; None: $MLFLOW_TRACKING_URI, else mlflow.db in `project`. A
     SQLite database has its artifacts beside it in mlruns, a server where it keeps them. Raises
-    `TrackingError` within 15 seconds if the store cannot be used. If `create` is false nothing is
-    written, and what does not exist is a `MissingError`.
+    `TrackingError` if the store cannot be used, or does not answer within `timeout` seconds, twice.
+    If `create` is false nothing is written, and what does not exist is a `MissingError`.
     """
     uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or sqlite.uri_of(project / "mlflow.db")
     with explained(uri):
         if not create:
-            client = connect(uri)
+            client = connect(uri, timeout)
             experiment_id = find_experiment(client, experiment)
-        else:
-            artifacts = None
-            if database := sqlite.path_of(uri):
-                check_folder(database.parent)
-                folder = database.resolve().parent / "mlruns" / folder_name(experiment)
-                artifacts = folder.as_uri()
-            else:
-                check_reachable(uri)
-            with quick_and_quiet(), write_lock(uri):
-                if database:
-                    make_ready(database)
+        elif database := sqlite.path_of(uri):
+            check_folder(database.parent)
+            folder = database.resolve().parent / "mlruns" / folder_name(experiment)
+            with quick_and_quiet(timeout), write_lock(uri):
+                make_ready(database)
                 client = MlflowClient(uri)
-                experiment_id = make_experiment(client, experiment, artifacts)
-    return Store(client, experiment_id, uri, *served_at(uri, project))
+                experiment_id = make_experiment(client, experiment, folder.as_uri())
+        else:
+            check_reachable(uri, timeout)
+            client, experiment_id = admitted(uri, experiment, timeout)
+        if create:
+            check_artifacts(client, experiment_id, timeout)
+    return Store(client, experiment_id, uri, *served_at(uri, project), timeout)
+
+
+@functools.cache
+def admitted(uri: str, experiment: str, timeout: float) -> tuple[MlflowClient, str]:
+    """Return a client of a server, and the id of an experiment; each is asked for once."""
+    with quick_and_quiet(timeout):
+        client = MlflowClient(uri)
+        return client, make_experiment(client, experiment, None)
+
+
+def check_artifacts(client: MlflowClient, experiment_id: str, timeout: float) -> None:
+    """Raise `TrackingError` unless files of an experiment can be kept, and read again.
+
+    Many a store takes numbers where the files of runs could not go.
+    """
+    if (client.tracking_uri, experiment_id) in with_artifacts:
+        return
+    with quick_and_quiet(timeout):
+        experiment = client.get_experiment(experiment_id)
+        place = experiment.artifact_location
+        uri = mask_password(client.tracking_uri)
+        if urlsplit(place).scheme == "mlflow-artifacts" and urlsplit(uri).scheme not in HTTP:
+            raise TrackingError(
+                f"tracking.uri={uri}: the files of the experiment {experiment.name} are kept by a "
+                f"server of MLflow ({place})\n"
+                "Set tracking.uri or MLFLOW_TRACKING_URI to the address of that server, such as "
+                "http://127.0.0.1:5000,\nor set tracking.experiment to a new one"
+            )
+        try:
+            try_artifacts(place, client.tracking_uri)
+        except Exception as error:  # each kind of place raises its own
+            raise TrackingError(
+                f"tracking.uri={uri}: the files of the experiment {experiment.name} cannot be kept "
+                f"in {mask_password(place)}: {reason_of(error)}\n"
+                "Make that place writable, or set tracking.experiment to a new one"
+            ) from error
+    with_artifacts.add((client.tracking_uri, experiment_id))
+
+
+with_artifacts: set[tuple[str, str]] = set()  # the stores and experiments that were tried
+
+
+def try_artifacts(place: str, uri: str) -> None:
+    """Write a file where artifacts go, read it, and delete it if that is allowed."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    repository: Any = get_artifact_repository(place, tracking_uri=uri)
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch, f"initlab-check-{secrets.token_hex(8)}")
+        file.write_text(file.name)
+        repository.log_artifact(str(file))
+        try:
+            file.unlink()
+            if Path(repository.download_artifacts(file.name, scratch)).read_text() != file.name:
+                raise OSError("what was written there is not what is read")
+        finally:
+            with contextlib.suppress(Exception):
+                repository.delete_artifacts(file.name)
 
 
 def served_at(uri: str, project: Path) -> tuple[str, str | None]:
     """Return the address of a store's UI, and the command that serves it there, if one must."""
-    if urlsplit(uri).scheme in ("http", "https"):
-        return uri.rstrip("/"), None
+    parts = urlsplit(uri)
+    if parts.scheme in HTTP:
+        host = parts.netloc.rpartition("@")[2]  # a browser asks for the login
+        return parts._replace(netloc=host).geturl().rstrip("/"), None
     plain = uri == sqlite.uri_of(project / "mlflow.db") and Path.cwd() == project
     backend = "" if plain else f" --backend-store-uri {shlex.quote(mask_password(uri))}"
     return "http://127.0.0.1:5000", f"mlflow ui{backend}"
@@ -190,19 +350,30 @@ def explained(uri: str) -> Iterator[None]:
     try:
         yield
     except FAILURES as error:
-        first = re.sub(r"^\(raised as a result of .*\n", "", str(error)).partition("\n")[0]
-        reason = re.sub(r"^(\[Errno \d+\]|\(\S+\)) ", "", first) or type(error).__name__
         raise TrackingError(
-            f"tracking.uri={mask_password(uri)}: cannot be used: {reason}\n"
+            f"tracking.uri={mask_password(uri)}: cannot be used: {reason_of(error)}\n"
             "Set tracking.uri or MLFLOW_TRACKING_URI to a database that can be written or a server "
             "that runs,\nor train without a store: tracking.enabled=false"
         ) from error
 
 
+def reason_of(error: BaseException) -> str:
+    """Return what an error of a store says, in one line."""
+    first = re.sub(r"^\(raised as a result of .*\n", "", str(error)).partition("\n")[0]
+    first = re.sub(r"^(\[Errno \d+\]|\(\S+\)) ", "", first)
+    return mask_password(first) or type(error).__name__
+
+
 @contextlib.contextmanager
-def quick_and_quiet() -> Iterator[None]:
-    """Make MLflow give up soon, and silence its log of setting up a database."""
-    settings = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "4", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+def quick_and_quiet(timeout: float = PATIENCE_SECONDS) -> Iterator[None]:
+    """Make MLflow give up soon, and silence its log of setting up a database.
+
+    timeout  seconds for a request, unless the environment says otherwise
+    """
+    settings = {
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": str(math.ceil(timeout)),
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    }
     for noisy in ("alembic", "mlflow.store.db.utils"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     with environment({name: os.environ.get(name, value) for name, value in settings.items()}):
@@ -268,40 +439,45 @@ def make_ready(database: Path) -> None:
         print(f"{database}: upgraded for this MLflow; the old one is {kept.name}", file=sys.stderr)
 
 
-def check_reachable(uri: str) -> None:
+def check_reachable(uri: str, timeout: float) -> None:
     """Raise unless a server accepts connections."""
+    masked = mask_password(uri)
     try:
         parts = urlsplit(uri)
-    except ValueError as error:  # http://[
-        raise TrackingError(f"tracking.uri={mask_password(uri)}: {error}") from error
-    kind = parts.scheme.partition("+")[0]  # less the driver of a database
-    try:
+        kind = parts.scheme.partition("+")[0]  # less the driver of a database
         port = parts.port or {"http": 80, "https": 443, "mysql": 3306}.get(kind, 5432)
-    except ValueError as error:
-        raise TrackingError(f"tracking.uri={mask_password(uri)}: {error}") from error
+        if kind not in HTTP and "@" in uri and make_url(uri).host != parts.hostname:
+            raise ValueError("it can be read in two ways")
+    except (ValueError, SQLAlchemyError) as error:  # http://[
+        reason = str(error)
+        if "@" in uri:  # the reason may be a part of the password
+            reason = "cannot be read; in a login, @ is written %40, : %3A, / %2F, # %23 and ? %3F"
+        raise TrackingError(f"tracking.uri={masked}: {reason}") from None
     if not parts.hostname:
         raise TrackingError(
-            f"tracking.uri={uri}: must be a database, such as sqlite:///mlflow.db, or a server, "
+            f"tracking.uri={masked}: must be a database, such as sqlite:///mlflow.db, or a server, "
             "such as http://127.0.0.1:5000"
         )
-    socket.create_connection((parts.hostname, port), CONNECT_SECONDS).close()
-    if kind not in ("http", "https"):
-        check_admitted(uri)
+    socket.create_connection((parts.hostname, port), timeout).close()
+    if kind not in HTTP:
+        check_admitted(uri, timeout)
 
 
 @functools.cache
-def check_admitted(uri: str) -> None:
+def check_admitted(uri: str, timeout: float) -> None:
     """Raise unless a server has a database, and lets us in; MLflow would try for two minutes.
 
     Once it has, MLflow keeps connections of its own.
     """
     try:
-        create_engine(uri, poolclass=NullPool).connect().close()
+        engine = create_engine(uri, poolclass=NullPool)
+        waits = {"connect_timeout": math.ceil(timeout)} if engine.driver in WAITING else {}
+        create_engine(uri, poolclass=NullPool, connect_args=waits).connect().close()
     except ImportError as error:
         raise ImportError(f"its driver is not installed: {error}") from error
 
 
-def connect(uri: str) -> MlflowClient:
+def connect(uri: str, timeout: float = PATIENCE_SECONDS) -> MlflowClient:
     """Return a client to read with; of a missing database MLflow would make one."""
     if database := sqlite.path_of(uri):
         if not database.is_file():
@@ -311,8 +487,8 @@ def connect(uri: str) -> MlflowClient:
         sqlite.wait_until_free(database, "SELECT 1 FROM sqlite_master")
         schema.refuse_unready(database)
     else:
-        check_reachable(uri)
-    with quick_and_quiet():
+        check_reachable(uri, timeout)
+    with quick_and_quiet(timeout):
         client = MlflowClient(uri)
         client.search_experiments(max_results=1)  # or one that fails would be asked for minutes
         return client

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -17,12 +16,20 @@ from types import TracebackType
 from mlflow.entities import Metric, Param, RunTag
 from PIL.Image import Image
 
-from initlab.checks import one_line
+from initlab.checks import one_line, traceback_of
 from initlab.nn.training import Step
 from initlab.nn.verdict import Verdict
 from initlab.process import signals_deferred, stops
 from initlab.tracking.names import Outcome, Status, Tag, TakenError
-from initlab.tracking.store import Store, TrackingError, explained, quick_and_quiet, write_lock
+from initlab.tracking.store import (
+    CLAIMS,
+    Store,
+    TrackingError,
+    explained,
+    give_way,
+    quick_and_quiet,
+    write_lock,
+)  # fmt: skip
 
 FLUSH_SECONDS = 2.0
 MOST_STEPS = 900  # in one flush, so that a call has room for a few evaluations
@@ -38,7 +45,7 @@ class Tracker:
     KILLED. Whatever was logged before is sent first. Raises `TrackingError` if the store fails.
 
     unique  whether `TakenError` is raised, and no run opened, if another run of its fingerprint has
-            finished or runs in another process of this host
+            finished or runs in another process, as `Store.run_of` sees it
     """
 
     def __init__(
@@ -143,16 +150,48 @@ class Tracker:
         """Talk to the store; to a SQLite database, one process at a time."""
         return self.talking(write_lock(self.store.uri))
 
+    def create(self) -> None:
+        """Open the run."""
+        with signals_deferred():
+            run = self.client.create_run(
+                self.store.experiment_id, tags=self.tags, run_name=self.name
+            )
+            self.run_id = run.info.run_id
+
+    def claim(self) -> None:
+        """Open the run; raises `TakenError` if another one has its numbers, or will have them.
+
+        Who writes to SQLite is alone. Elsewhere, whoever has opened a run looks again, and gives
+        way to any other: of two that open theirs at once, the last to look sees the other.
+        """
+        for _ in range(CLAIMS):
+            if taken := self.store.run_of(self.tags[Tag.FINGERPRINT]):
+                break
+            self.create()
+            if self.store.is_sqlite:
+                return
+            taken = self.store.run_of(self.tags[Tag.FINGERPRINT], besides=self.run_id)
+            if not taken:
+                return
+            self.withdraw()
+            give_way()
+        assert taken
+        raise TakenError(taken.info.run_id)
+
+    def withdraw(self) -> None:
+        """Delete the run, in which nothing has been done."""
+        with signals_deferred():
+            self.client.set_terminated(self.run_id, Status.KILLED)
+            self.client.delete_run(self.run_id)
+            self.run_id = ""
+
     def __enter__(self) -> Tracker:
         try:
             with self.writing():
-                if self.unique and (taken := self.store.run_of(self.tags[Tag.FINGERPRINT])):
-                    raise TakenError(taken.info.run_id)
-                with signals_deferred():
-                    run = self.client.create_run(
-                        self.store.experiment_id, tags=self.tags, run_name=self.name
-                    )
-                    self.run_id = run.info.run_id
+                if self.unique:
+                    self.claim()
+                else:
+                    self.create()
                 params = [Param(key, value) for key, value in self.params.items()]
                 for first in range(0, len(params), MOST_PARAMS):
                     batch = params[first : first + MOST_PARAMS]
@@ -176,14 +215,15 @@ class Tracker:
         with signals_deferred():
             try:
                 if error is not None and status == Status.FAILED:
-                    self.log_text("".join(traceback.format_exception(error)), "traceback.txt")
+                    self.log_text(traceback_of(error), "traceback.txt")
                     with self.writing():
                         self.client.set_tag(self.run_id, Tag.ERROR, one_line(error)[:MOST_LETTERS])
                 self.flush()
             except TrackingError:
                 status = Status.FAILED
             # Try a store that has failed once more, but not for minutes.
-            patience = quick_and_quiet() if self.failure else contextlib.nullcontext()
+            quick = quick_and_quiet(self.store.timeout)
+            patience = quick if self.failure else contextlib.nullcontext()
             try:
                 with explained(self.store.uri), patience, write_lock(self.store.uri):
                     self.client.set_terminated(self.run_id, status)
