@@ -50,6 +50,9 @@ EXAMPLES = """examples:
 """
 
 
+MOST_PAIRED = 500  # settings of which every pair is compared
+
+
 @dataclass(frozen=True)
 class Selection:
     """The runs to compare.
@@ -134,6 +137,8 @@ def compare(options: argparse.Namespace) -> None:
     if by:
         by.refuse_unknown(runs)
     comparison = Comparison(runs, selection.experiment, by, levels, selection.command)
+    if options.pairs:
+        refuse_too_many_pairs(comparison)
     print_results(comparison)
     print_conclusions(comparison)
     if options.pairs:
@@ -142,6 +147,18 @@ def compare(options: argparse.Namespace) -> None:
     with console.out.status("drawing"):
         write_report(comparison, options.output or selection.folder, selection, options.pairs)
     console.print_link(*page)
+
+
+def refuse_too_many_pairs(comparison: Comparison) -> None:
+    """Raise `UserError` if there are more pairs than can be compared and written."""
+    settings = len(comparison.settings)
+    if settings > MOST_PAIRED:
+        pairs = settings * (settings - 1) // 2
+        raise UserError(
+            f"--pairs: {settings:,} settings are {pairs:,} pairs; {MOST_PAIRED} settings can be "
+            "compared with each other at most\n"
+            "Leave it out, which compares the best with each other one, or choose runs by --filter"
+        )
 
 
 def page_of(client: MlflowClient, selection: Selection) -> tuple[str, str | None]:

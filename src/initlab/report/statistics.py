@@ -21,6 +21,8 @@ CONFIDENCE = 0.95
 EXACT = 13  # seeds up to which all 2^n ways to flip signs are tried
 FLIPS = 99_999  # drawn for more seeds
 CHUNK = 2_000_000  # numbers that are flipped at once
+FEW = 1000  # differences up to which SciPy flips them
+ROUNDING = 1e-12  # relative; means that differ by less count as equal
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,8 @@ def paired_tests(first: Floats, other: Floats) -> list[Paired]:
 
 def sign_flip_test(differences: Floats) -> Floats:
     """Return the two-sided p of the means of K rows of differences (K, n) being 0: (K,)."""
+    if differences.size > FEW:
+        return sign_flips_by_product(differences)
     from scipy import stats
 
     n = differences.shape[1]
@@ -144,6 +148,28 @@ def sign_flip_test(differences: Floats) -> Floats:
         rng=0,
     )
     return np.asarray(result.pvalue, np.float64)
+
+
+def sign_flips_by_product(differences: Floats) -> Floats:
+    """Return the same by products of matrices: (K,).
+
+    SciPy, which copies all differences for each flip, takes 20 times as long for 2,500 seeds.
+    """
+    rows, n = differences.shape
+    observed = np.abs(differences.sum(axis=1)) * (1 - ROUNDING)
+    exact, generator = n <= EXACT, np.random.default_rng(0)
+    flips = 2**n if exact else FLIPS
+    found = np.zeros(rows, np.int64)
+    size = max(1, CHUNK // max(rows, n))
+    for first in range(0, flips, size):
+        count = min(size, flips - first)
+        if exact:
+            flipped = np.arange(first, first + count)[:, None] >> np.arange(n) & 1
+        else:
+            flipped = generator.integers(0, 2, (count, n), np.int8)
+        sums = (1.0 - 2.0 * flipped) @ differences.T
+        found += (np.abs(sums) >= observed).sum(axis=0)
+    return found / flips if exact else (found + 1) / (flips + 1)
 
 
 def holm(ps: Floats) -> Floats:
