@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from initlab.nn.metrics import Metric
+from initlab.process import gc_paused
 from initlab.text import printable
 from initlab.tracking import sqlite
 from initlab.tracking.artifacts import open_artifact
@@ -155,11 +156,17 @@ def read(client: MlflowClient, run_ids: Sequence[str], curves: Sequence[str] = C
     for run_id in run_ids:
         if run_id not in found:
             raise RunsError(f"{run_id}: there is no such run, or it is deleted")
-    runs = [found[run_id] for run_id in run_ids]
+    return read_found(client, [found[run_id] for run_id in run_ids], curves)
+
+
+def read_found(
+    client: MlflowClient, runs: Sequence[TrackedRun], curves: Sequence[str] = CURVES
+) -> list[Run]:
+    """Read runs that MLflow has found, in their order, as `read` does."""
     one = partial(read_one, client, curves=curves, late=len(runs) > MANY)
     database = sqlite.path_of(client.tracking_uri)
     if database:
-        with sqlite.known_tables(database) as tables:
+        with sqlite.known_tables(database) as tables, gc_paused():
             made = [
                 one(run, points=sqlite.metric_histories(tables, run.info.run_id, curves))
                 for run in runs
