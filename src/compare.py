@@ -32,15 +32,15 @@ from initlab.report.terminal import (
 from initlab.tracking import chart_view
 from initlab.tracking.queries import (
     command_of_sweep,
-    find_runs,
+    find_trials,
     published_experiment,
-    resolve_ids,
-    search_trials,
+    resolve,
 )
-from initlab.tracking.runs import CURVES, read
+from initlab.tracking.runs import CURVES, read_found
 
 if TYPE_CHECKING:  # MLflow takes a second to import
     from mlflow import MlflowClient
+    from mlflow.entities import Run as TrackedRun
 
 EXAMPLES = """examples:
   python src/compare.py 2026-01-31_12-00-00-123456
@@ -48,6 +48,9 @@ EXAMPLES = """examples:
   python src/compare.py <sweep> --by train/loss:min --pairs
   python src/compare.py --filter 'params.init="he" and metrics.`test/loss` < 1'
 """
+
+
+MOST_PAIRED = 500  # settings of which every pair is compared
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class Selection:
     command     that ran the sweep, "" where it is not known
     """
 
-    run_ids: list[str]
+    runs: list[TrackedRun]
     ids: list[str]
     title: str
     folder: Path
@@ -129,11 +132,13 @@ def compare(options: argparse.Namespace) -> None:
     curves = [*CURVES, by.metric] if by and by.metric not in CURVES else CURVES
     with reading(options.uri, PROJECT) as client, console.out.status("reading"):
         selection = select(client, options)
-        runs = read(client, selection.run_ids, curves)
+        runs = read_found(client, selection.runs, curves)
         page = page_of(client, selection)
     if by:
         by.refuse_unknown(runs)
     comparison = Comparison(runs, selection.experiment, by, levels, selection.command)
+    if options.pairs:
+        refuse_too_many_pairs(comparison)
     print_results(comparison)
     print_conclusions(comparison)
     if options.pairs:
@@ -144,38 +149,50 @@ def compare(options: argparse.Namespace) -> None:
     console.print_link(*page)
 
 
+def refuse_too_many_pairs(comparison: Comparison) -> None:
+    """Raise `UserError` if there are more pairs than can be compared and written."""
+    settings = len(comparison.settings)
+    if settings > MOST_PAIRED:
+        pairs = settings * (settings - 1) // 2
+        raise UserError(
+            f"--pairs: {settings:,} settings are {pairs:,} pairs; {MOST_PAIRED} settings can be "
+            "compared with each other at most\n"
+            "Leave it out, which compares the best with each other one, or choose runs by --filter"
+        )
+
+
 def page_of(client: MlflowClient, selection: Selection) -> tuple[str, str | None]:
     """Return the address of MLflow's page of the runs, and the command that serves it."""
     from initlab.tracking.store import served_at
 
     ui, command = served_at(client.tracking_uri, PROJECT)
-    runs = find_runs(client, selection.run_ids[: chart_view.MOST_RUNS])
-    return chart_view.page_of_runs(client, ui, [*runs.values()], selection.sweep), command
+    runs = selection.runs[: chart_view.MOST_RUNS]
+    return chart_view.page_of_runs(client, ui, runs, selection.sweep), command
 
 
 def select(client: MlflowClient, options: argparse.Namespace) -> Selection:
     """Find the runs that the options ask for."""
     folder = PROJECT / "outputs" / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"
     if options.filter is not None:
-        run_ids = search_trials(client, options.filter, options.experiment)
-        if not run_ids:
+        runs = find_trials(client, options.filter, options.experiment)
+        if not runs:
             raise UserError(
                 f'--filter "{options.filter}": no trial of the experiment {options.experiment} '
                 "matches"
             )
         title = options.filter or f"all runs of {options.experiment}"
-        return Selection(run_ids, [], title, folder)
-    found = resolve_ids(client, [Path(word).name or word for word in options.ids])
-    run_ids = [*dict.fromkeys(run_id for group in found.values() for run_id in group)]
+        return Selection(runs, [], title, folder)
+    found = resolve(client, [Path(word).name or word for word in options.ids])
+    runs = [*{run.info.run_id: run for group in found.values() for run in group}.values()]
     (first, group), *others = found.items()
     named = Path(first).name == first and first not in ("", "..")  # a store may hold any text
-    if others or group == [first] or not named:
-        title = f"{len(run_ids)} runs" if len(run_ids) > 1 else f"run {first}"
-        return Selection(run_ids, [*found], title, folder)
+    if others or [run.info.run_id for run in group] == [first] or not named:
+        title = f"{len(runs)} runs" if len(runs) > 1 else f"run {first}"
+        return Selection(runs, [*found], title, folder)
     folder = PROJECT / "multirun" / first
     experiment = published_experiment(client, first)
     command = command_of_sweep(client, first)
-    return Selection(run_ids, [first], f"sweep {first}", folder, first, experiment, command)
+    return Selection(runs, [first], f"sweep {first}", folder, first, experiment, command)
 
 
 def write_report(

@@ -174,7 +174,7 @@ def test_of_many_settings_the_best_and_the_worst_are_shown(printed):
     shown = [line.split()[:2] for line in lines[1:-1]]
     ranks = [[f"{31 - number}", f"{number}"] for number in range(30, -1, -1)]
     assert shown == [*ranks[:20], ["⋮", "⋮"], *ranks[-5:]]
-    assert lines[-1] == "⋮ 6 of 31 settings are not shown"
+    assert lines[-1] == "⋮ 6 of 31 settings are not shown; settings.csv has all"
     assert len(printed(runs[:30])) == 31
 
 

@@ -178,7 +178,7 @@ def test_a_sqlite_store_is_read_by_its_index_and_not_through_mlflow(shelf, monke
     monkeypatch.setattr(MlflowClient, "get_metric_history", None)
     (run,) = read(shelf.client, [run_id])
     assert run.loss == 1
-    query = f"EXPLAIN QUERY PLAN {sqlite.histories_query(1)}"
+    query = f"EXPLAIN QUERY PLAN {sqlite.HISTORY}"
     with sqlite.connected(shelf.folder / "my #1 mlflow.db") as database:
         plan, *_ = database.execute(query, (run_id, "train/loss")).fetchall()
     assert "index_metrics_run_uuid" in plan[-1]

@@ -62,6 +62,21 @@ def test_many_seeds_have_the_p_of_random_flips_the_same_each_time():
     assert paired == compared(first, other)
 
 
+@pytest.mark.parametrize("seeds", [5, 9, 15])
+def test_many_differences_have_the_p_that_each_has_by_itself(seeds):
+    differences = np.random.default_rng(7).normal(0.4, 1.0, (1100 // seeds, seeds))
+    differences[0] = 1.0
+    alone = [sign_flip_test(row[None])[0] for row in differences[:5]]
+    assert sign_flip_test(differences)[:5] == pytest.approx(alone, abs=1e-12)
+    assert alone[0] == 2 * 0.5**seeds
+
+
+def test_of_hundreds_of_seeds_fewer_flips_have_nearly_the_same_p():
+    differences = np.random.default_rng(7).normal([[0.0], [0.03], [1.0]], 1.0, (3, 400))
+    normal = stats.ttest_1samp(differences, 0, axis=1).pvalue
+    assert sign_flip_test(differences) == pytest.approx(normal, abs=0.02)
+
+
 def test_where_lower_is_better_the_lower_wins():
     paired = compared([0.1, 0.2, 0.3], [0.4, 0.4, 0.2], higher=False)
     assert paired.difference == pytest.approx(0.4 / 3)

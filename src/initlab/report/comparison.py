@@ -19,6 +19,8 @@ from initlab.tracking.names import Outcome
 from initlab.tracking.runs import Run
 
 SEED = "seed"
+MOST_PICTURED, ENDS = 1000, 50  # of more settings, pictures are made of the best and the worst
+MOST_RUNS = 100  # of a setting that pictures show singly, and whose histograms are read
 RANKS = {Outcome.FINISHED: 0, Outcome.PRUNED: 1}  # of outcomes; all others come last
 
 
@@ -52,7 +54,7 @@ class Setting:
     runs: list[Run]
     by: Score = field(default_factory=Score)
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Its values as typed; without any, the name of its first run without the seed."""
         first = self.runs[0]
@@ -63,32 +65,37 @@ class Setting:
             or next(chosen, first.name)
         )
 
-    @property
+    @cached_property
     def finished(self) -> list[Run]:
         """The runs that trained to the end without diverging."""
         return [run for run in self.runs if run.outcome == Outcome.FINISHED]
 
     @property
+    def pictured(self) -> list[Run]:
+        """The runs that pictures show singly, and whose histograms are read."""
+        return self.runs[:MOST_RUNS]
+
+    @cached_property
     def loss(self) -> Spread | None:
         """The final training loss of the finished runs."""
         return Spread.of(run.loss for run in self.finished)
 
-    @property
+    @cached_property
     def accuracy(self) -> Spread | None:
         """The final test accuracy of the finished runs."""
         return Spread.of(run.accuracy for run in self.finished)
 
-    @property
+    @cached_property
     def validation(self) -> Spread | None:
         """The final validation accuracy of the finished runs."""
         return Spread.of(run.validation for run in self.finished)
 
-    @property
+    @cached_property
     def score(self) -> Spread | None:
         """What it is ranked by."""
         return Spread.of(self.by.of(run) for run in self.finished)
 
-    @property
+    @cached_property
     def data(self) -> str:
         """Its data set, "" for a function."""
         return self.runs[0].params.get("data", "")
@@ -102,18 +109,18 @@ class Setting:
                 found.setdefault(run.params[SEED], []).append(value)
         return {seed: float(np.mean(values)) for seed, values in found.items()}
 
-    @property
+    @cached_property
     def seconds(self) -> Spread | None:
         """The duration of a run, whatever its outcome."""
         return Spread.of(run.seconds for run in self.runs)
 
-    @property
+    @cached_property
     def words(self) -> list[str]:
         """The verdict or outcome of its runs; where they differ, counted: 2 healthy, 1 diverged."""
         words = Counter(run.word for run in self.runs).most_common()
         return [word if len(words) == 1 else f"{count} {word}" for word, count in words]
 
-    @property
+    @cached_property
     def word(self) -> str:
         """The same as one text."""
         return ", ".join(self.words)
@@ -215,6 +222,18 @@ class Comparison:
             )
 
         return sorted(self.settings, key=place)
+
+    @cached_property
+    def pictured(self) -> list[Setting]:
+        """The settings of which pictures are made, best first: all unless they are too many."""
+        if len(self.ranked) <= MOST_PICTURED:
+            return self.ranked
+        return [*self.ranked[:ENDS], *self.ranked[-ENDS:]]
+
+    @property
+    def unpictured(self) -> int:
+        """How many settings of the middle have no place in pictures."""
+        return len(self.settings) - len(self.pictured)
 
     def label(self, run: Run) -> str:
         """Return what distinguishes a run from the others, such as init=he seed=0."""

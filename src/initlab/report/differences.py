@@ -126,16 +126,31 @@ class Differences:
             return [[setting] for group in self.groups for setting in group]
         found = []
         for group in self.groups:
+            differences = self.from_best
             while group:
                 tied = {
                     setting
-                    for setting, each in self.from_first(group)
-                    if each.paired.tied and each.paired.decidable
+                    for setting in group[1:]
+                    if (each := differences.get(setting))
+                    and each.paired.tied
+                    and each.paired.decidable
                 }
                 bracket = [group[0], *takewhile(tied.__contains__, group[1:])]
                 found.append(bracket)
                 group = group[len(bracket) :]
+                differences = dict(self.from_first(group)) if self.may_decide(group) else {}
         return found
+
+    def may_decide(self, settings: Sequence[Setting]) -> bool:
+        """Return whether there may be enough seeds to tell the first of some settings from others.
+
+        So many settings of few seeds need not be compared, each with all that follow it.
+        """
+        if not settings:
+            return False
+        first, *others = (self.values[setting] for setting in settings)
+        compared = sum(not first.keys().isdisjoint(other) for other in others)
+        return compared > 0 and len(first) >= seeds_needed(compared)
 
     @cached_property
     def places(self) -> dict[Setting, tuple[int, int]]:

@@ -50,6 +50,8 @@ MAIN_PARAMS = (
 )
 MAX_UNFOLDED = 10  # runs that did not finish
 MAX_ROWS, ENDS = 40, 10  # of a table; of a longer one, the middle is folded
+MAX_FOLDED, BEST = 1000, 90  # rows of that; of a longer one, only so many follow the first
+MAX_LISTED = 1000  # runs that did not finish
 SVG = re.compile("loss|f|accuracy|depth_profile|activations(_[0-9]+)?")  # charts drawn anew
 LATE = ("heat_map", "scatter", "importance")  # charts that follow the histograms
 MAX_IDS = 10  # in the command that writes the report again
@@ -165,7 +167,9 @@ def page(
         ],
         styles=charts.colors(comparison),
         notes=notes(comparison),
+        left_out=max(0, len(ranked) - BEST - 2 * ENDS) if len(ranked) > MAX_FOLDED else 0,
         unfinished=unfinished(comparison),
+        max_listed=MAX_LISTED,
         max_unfolded=MAX_UNFOLDED,
         fixed=comparison.fixed,
         several=len(comparison.runs) > 1,
@@ -198,9 +202,12 @@ def split_table(
     """Return the settings of each table, and what a folded one is called, "" for others."""
     if not folded:
         return [(ranked, "")]
+    name = f"{format_count(len(folded), 'setting')} between the best and the worst"
+    if len(ranked) > MAX_FOLDED:
+        folded, name = folded[:BEST], f"the next {format_count(BEST, 'setting')}"
     return [
         (ranked[:ENDS], ""),
-        (folded, f"{format_count(len(folded), 'setting')} between the best and the worst"),
+        (folded, name),
         (ranked[-ENDS:], ""),
     ]
 

@@ -70,7 +70,8 @@ def summarize(
         if taken
         else chart_view.trials_filter(sweep)
     )
-    image, step = common_image(runs) if drawn else (None, 0)
+    pictured = [run for each in compared.pictured for run in each.pictured if run.run_id]
+    image, step = common_image(pictured) if drawn else (None, 0)
     key, now = chart_view.view_key(sweep), int(1000 * time.time())
     view = chart_view.shared_view(sweep, wanted, len(runs), view_metrics(runs), image, step, now)
     with explained(store.uri):
@@ -89,7 +90,7 @@ def color_runs(store: Store, compared: Comparison, taken: Sequence[str]) -> None
     styles = charts.colors(compared)
     for setting in compared.settings:
         style = styles[setting.number]
-        for run in setting.runs:
+        for run in setting.pictured:
             if run.run_id and run.run_id not in taken and style.own:
                 store.client.set_tag(run.run_id, Tag.COLOR, style.color)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,9 @@ class Level:
 
     metric: Metric
     value: float
+    known: WeakKeyDictionary[Run, float | None] = field(
+        default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
+    )  # the steps of runs: tables and files ask for them over and over
 
     @classmethod
     def parse(cls, text: str) -> Level:
@@ -50,6 +54,12 @@ class Level:
         which the test accuracy was measured, it counts as a straight line. A run that never passes
         the level gets infinity, one without the metric None.
         """
+        if run not in self.known:
+            self.known[run] = self.find_step(run)
+        return self.known[run]
+
+    def find_step(self, run: Run) -> float | None:
+        """Return the same, from the curve of the run."""
         if self.metric not in run.curves:
             return None
         steps, values = smooth(run.curves[self.metric], self.metric)

@@ -39,7 +39,8 @@ def print_results(comparison: Comparison) -> None:
     shown = ranked[:BEST] + ranked[-WORST:] if hidden else ranked
     console.out.print(render_terminal(table_of(comparison, shown), gap=bool(hidden)))
     if hidden:
-        console.out.print(Text(f"⋮ {hidden} of {len(ranked)} settings are not shown", style="dim"))
+        left_out = f"⋮ {hidden:,} of {len(ranked):,} settings are not shown; settings.csv has all"
+        console.out.print(Text(left_out, style="dim"))
     for note in notes(comparison):
         console.out.print(Text(note, style="dim"))
     if any(run.outcome not in RESULTS for run in comparison.runs):
@@ -121,7 +122,7 @@ def failure_table(comparison: Comparison) -> rich.Table:
         name = Text.assemble(comparison.label(run), ": " if run.reason else "", reason)
         table.add_row(Text(run.outcome, style_of(run.outcome)), name)
     if len(failed) > MAX_FAILURES:
-        table.add_row("", Text(f"and {len(failed) - MAX_FAILURES} more", "dim"))
+        table.add_row("", Text(f"and {len(failed) - MAX_FAILURES:,} more", "dim"))
     return table
 
 
@@ -164,7 +165,7 @@ def print_pairs(comparison: Comparison) -> None:
     console.out.print(Text(f"{explained} for {format_count(len(pairs), 'pair')}", "dim"))
     if len(pairs) > MAX_PAIRS:
         left = len(pairs) - MAX_PAIRS
-        console.out.print(Text(f"and {left} more pairs, in comparison.json", "dim"))
+        console.out.print(Text(f"and {left:,} more pairs, in comparison.json", "dim"))
 
 
 def print_findings(findings: Sequence[Finding]) -> None:

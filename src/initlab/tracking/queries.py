@@ -11,6 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from initlab.checks import UserError, first_line
+from initlab.process import gc_paused
 from initlab.text import printable
 from initlab.tracking.artifacts import open_artifact
 from initlab.tracking.names import Role, Status, Tag
@@ -30,9 +31,14 @@ class RunsError(UserError):
 
 
 def resolve_ids(client: MlflowClient, words: Sequence[str]) -> dict[str, list[str]]:
-    """Return the ids of runs that each word stands for, by the id of the sweep or the run.
+    """Return the ids of what `resolve` returns."""
+    return {name: ids_of(runs) for name, runs in resolve(client, words).items()}
 
-    These are `printable`.
+
+def resolve(client: MlflowClient, words: Sequence[str]) -> dict[str, list[TrackedRun]]:
+    """Return the runs that each word stands for, by the id of the sweep or the run.
+
+    These ids are `printable`.
 
     words  ids of sweeps or of runs, of which the first letters suffice; the id of a sweep's summary
            stands for the sweep
@@ -43,15 +49,14 @@ def resolve_ids(client: MlflowClient, words: Sequence[str]) -> dict[str, list[st
     for word in words:
         if word not in runs and SHORT.fullmatch(word) and (run := find_by_prefix(client, word)):
             runs[word] = run
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[TrackedRun]] = {}
     for word in words:
         tags = runs[word].data.tags if word in runs else {Tag.ROLE: Role.SUMMARY, Tag.SWEEP: word}
         if tags.get(Tag.ROLE) != Role.SUMMARY:
-            run_id = runs[word].info.run_id
-            found[run_id] = [run_id]
+            found[runs[word].info.run_id] = [runs[word]]
             continue
         sweep = tags.get(Tag.SWEEP, word)
-        trials = found[printable(sweep)] = trials_of_sweep(client, sweep)
+        trials = found[printable(sweep)] = find_trials_of_sweep(client, sweep)
         if not trials:
             newest = client.search_runs(experiment_ids(client), "tags.sweep != ''", max_results=IDS)
             sweeps = dict.fromkeys(printable(run.data.tags[Tag.SWEEP]) for run in newest)
@@ -77,7 +82,12 @@ def find_by_prefix(client: MlflowClient, prefix: str) -> TrackedRun | None:
 
 
 def trials_of_sweep(client: MlflowClient, sweep: str) -> list[str]:
-    """Return the ids of the trials of a sweep, the oldest first, in whatever experiment they are.
+    """Return the ids of what `find_trials_of_sweep` returns."""
+    return ids_of(find_trials_of_sweep(client, sweep))
+
+
+def find_trials_of_sweep(client: MlflowClient, sweep: str) -> list[TrackedRun]:
+    """Return the trials of a sweep, the oldest first, in whatever experiment they are.
 
     Its own trials have its tag; trials that it took from earlier sweeps are listed in results.csv.
     """
@@ -90,20 +100,22 @@ def trials_of_sweep(client: MlflowClient, sweep: str) -> list[str]:
     ]
     known = {run.info.run_id for run in tagged}
     others = find_runs(client, [run_id for run_id in taken if run_id not in known])
-    return [run.info.run_id for run in latest_trials([*tagged, *others.values()])]
+    return latest_trials([*tagged, *others.values()])
 
 
 def trials_of_study(client: MlflowClient, experiment_id: str, study: str) -> list[str]:
     """Return the ids of the trials of a study, the oldest first, of whatever sweeps they are."""
     tagged = search_runs(client, f"tags.study = {filter_string(study)}", [experiment_id])
-    return [run.info.run_id for run in latest_trials([*tagged])]
+    return ids_of(latest_trials([*tagged]))
 
 
 def about_sweep(client: MlflowClient, sweep: str, tag: Tag) -> str:
     """Return a tag of a sweep's runs, that of its summary first; "" if none has it."""
-    tagged = [*search_runs(client, f"tags.sweep = {filter_string(sweep)} and tags.{tag} != ''")]
-    tagged.sort(key=lambda run: run.data.tags.get(Tag.ROLE) != Role.SUMMARY)
-    return next((printable(run.data.tags[tag]) for run in tagged), "")
+    having = f"tags.sweep = {filter_string(sweep)} and tags.{tag} != ''"
+    for condition in (f"{having} and tags.role = '{Role.SUMMARY}'", having):
+        for run in client.search_runs(experiment_ids(client), condition, max_results=1):
+            return printable(run.data.tags[tag])
+    return ""
 
 
 def published_experiment(client: MlflowClient, sweep: str) -> str:
@@ -118,7 +130,12 @@ def command_of_sweep(client: MlflowClient, sweep: str) -> str:
 
 
 def search_trials(client: MlflowClient, condition: str, experiment: str) -> list[str]:
-    """Return the ids of the trials of an experiment that match a filter of MLflow.
+    """Return the ids of what `find_trials` returns."""
+    return ids_of(find_trials(client, condition, experiment))
+
+
+def find_trials(client: MlflowClient, condition: str, experiment: str) -> list[TrackedRun]:
+    """Return the trials of an experiment that match a filter of MLflow, the oldest first.
 
     Raises `RunsError` if it cannot be read, or there is no such experiment.
     """
@@ -140,7 +157,12 @@ def search_trials(client: MlflowClient, condition: str, experiment: str) -> list
             f'--filter "{condition}": {reason}\n'
             "Write it as in: --filter 'params.init = \"he\" and metrics.`test/loss` < 1'"
         ) from error
-    return [run.info.run_id for run in latest_trials(runs)]
+    return latest_trials(runs)
+
+
+def ids_of(runs: Sequence[TrackedRun]) -> list[str]:
+    """Return the ids of runs."""
+    return [run.info.run_id for run in runs]
 
 
 def latest_trials(runs: Sequence[TrackedRun]) -> list[TrackedRun]:
@@ -215,7 +237,8 @@ def all_pages(ask: Callable[..., Any]) -> Iterator[Any]:
     """Yield all that a search finds, page by page."""
     token = None
     while True:
-        page = ask(max_results=PAGE, page_token=token)
+        with gc_paused():
+            page = ask(max_results=PAGE, page_token=token)
         yield from page
         token = page.token
         if not token:

@@ -20,6 +20,11 @@ from sqlalchemy.exc import ArgumentError
 
 KNOWN_REVISIONS = {"dc11669786a5"}  # of the schema, as Alembic numbers them
 
+HISTORY = (
+    "SELECT step, value FROM metrics WHERE run_uuid = ? AND key = ? AND NOT is_nan "
+    "ORDER BY step, timestamp"
+)
+
 TELL_SECONDS, PATIENCE_SECONDS = 10.0, 120.0  # of waiting for another program's lock
 
 Error = sqlite3.Error  # what the functions that refuse a database raise
@@ -194,16 +199,8 @@ def metric_histories(
     if tables is None:
         return None
     with contextlib.suppress(sqlite3.Error):
-        rows = tables.execute(histories_query(len(names)), (run_id, *names))
-        for name, step, value in rows:
-            found.setdefault(name, []).append((step, value))
+        for name in names:  # a query each, so that no row has to repeat the name
+            if rows := tables.execute(HISTORY, (run_id, name)).fetchall():
+                found[name] = rows
         return found
     return None
-
-
-def histories_query(names: int) -> str:
-    """Return the query for so many metrics of a run."""
-    return (
-        "SELECT key, step, value FROM metrics WHERE run_uuid = ? AND NOT is_nan "
-        f"AND key IN ({', '.join('?' * names)}) ORDER BY key, step, timestamp"
-    )

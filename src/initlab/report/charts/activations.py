@@ -58,7 +58,8 @@ def draw_activations(comparison: Comparison) -> Iterator[Chart]:
     most = max(ROWS, BEST // max(1, len(groups)))
     shown = [row for rows in groups.values() for row in rows[:most]]
     columns = max((len(drawn_layers(run)) for _, run in shown), default=0)
-    caption = explanation(shown, groups, most, "best" if trained(comparison) else "first")
+    first_ones = "best" if trained(comparison) else "first"
+    caption = explanation(shown, groups, most, first_ones, not comparison.unpictured)
     number = 0
     for activation, rows in groups.items():
         title = f"activations of {activation}" if activation else "activations"
@@ -81,9 +82,11 @@ def by_activation(comparison: Comparison) -> dict[str, list[Row]]:
     """Return the settings to draw by their activation, or all under "" where that is no key."""
     found = [
         (setting, run)
-        for setting in (comparison.ranked if trained(comparison) else comparison.settings)
-        if (run := next(filter(has_histograms, setting.runs), None))
+        for setting in comparison.pictured
+        if (run := next(filter(has_histograms, setting.pictured), None))
     ]
+    if not trained(comparison):
+        found.sort(key=lambda row: row[0].number)
     keys = varied_keys(comparison)
     if "activation" not in keys or len(keys) == 1:
         return {"": found} if found else {}
@@ -119,8 +122,13 @@ def drawn_layers(run: Run) -> NDArray[np.intp]:
     return figures.spaced(run.histograms["activations/counts"].shape[1])
 
 
-def explanation(shown: Sequence[Row], groups: dict[str, list[Row]], most: int, first: str) -> str:
-    """Say what one must know to read the histograms, of which the first are shown."""
+def explanation(
+    shown: Sequence[Row], groups: dict[str, list[Row]], most: int, first: str, counted: bool
+) -> str:
+    """Say what one must know to read the histograms, of which the first are shown.
+
+    counted  whether the groups are of all settings
+    """
     started = any(len(run.histograms["steps"]) > 1 for _, run in shown)
     several = any(len(setting.runs) > 1 for setting, _ in shown)
     deviations = any(
@@ -129,6 +137,7 @@ def explanation(shown: Sequence[Row], groups: dict[str, list[Row]], most: int, f
     layers = max((run.histograms["activations/counts"].shape[1] for _, run in shown), default=0)
     count = max(map(len, groups.values()), default=0)
     each = " of each activation" if len(groups) > 1 else ""
+    of = f" of {count:,}" if counted else ""
     return sentences(
         "Filled: at the last step recorded; line: at the start." if started else "",
         "Each is as high as its room; a bin that towers over the others is cut.",
@@ -140,7 +149,7 @@ def explanation(shown: Sequence[Row], groups: dict[str, list[Row]], most: int, f
         f"Of a deep network, {figures.MOST_LAYERS} layers are shown."
         if layers > figures.MOST_LAYERS
         else "",
-        f"The {first} {most} of {count} settings{each} are shown." if most < count else "",
+        f"The {first} {most}{of} settings{each} are shown." if most < count else "",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,7 +13,7 @@ from matplotlib.axes import Axes
 from initlab.nn.metrics import Metric
 from initlab.report.charts.scales import HUGE, SHARES, Floats, Scale
 from initlab.report.charts.styles import THIN, Style
-from initlab.report.comparison import Comparison, Setting
+from initlab.report.comparison import MOST_RUNS, Comparison, Setting
 from initlab.report.speed import smooth
 from initlab.tracking.names import Outcome
 from initlab.tracking.runs import Run
@@ -35,7 +36,7 @@ class MeanCurve:
     runs        the values of the runs that finished (R, S), NaN where one has none; R may be 0
     mean        over these runs: (S,), empty if none finished
     low, high   the 95 % interval of the mean, by Student's t; the mean itself where one run is left
-    unfinished  each of the other runs with its steps and values
+    unfinished  each of the other runs with its steps and values; of many, the first ones
     """
 
     setting: Setting
@@ -61,7 +62,7 @@ class MeanCurve:
             row[:] = np.interp(steps, *one, left=np.nan, right=np.nan)
         mean = np.nanmean(values, axis=0) if done else np.empty(0)
         half = half_interval(values) if done else np.empty(0)
-        unfinished = [(run, *points) for run, points in found.items()]
+        unfinished = [(run, *points) for run, points in islice(found.items(), MOST_RUNS)]
         return cls(setting, steps, values, mean, mean - half, mean + half, unfinished)
 
     def plot(
@@ -83,7 +84,7 @@ class MeanCurve:
             mean = scale.clip(self.mean)
             panel.plot(self.steps, mean, marker=marker, markersize=2.5, **style.line)
             if singles and len(self.runs) > 1:
-                singly = scale.clip(self.runs).T
+                singly = scale.clip(self.runs[:MOST_RUNS]).T
                 panel.plot(self.steps, singly, color=style.color, lw=THIN, alpha=PALE, zorder=1.5)
             if banded and len(self.runs) > 1:
                 low, high = scale.clip(self.low), scale.clip(self.high)
@@ -112,8 +113,8 @@ def half_interval(values: Floats) -> Floats:
 
 
 def mean_curves(comparison: Comparison, metric: Metric) -> list[MeanCurve]:
-    """Return the curve of each setting that has a metric, the best first."""
-    found = (MeanCurve.of(setting, metric) for setting in comparison.ranked)
+    """Return the curve of each setting in pictures that has a metric, the best first."""
+    found = (MeanCurve.of(setting, metric) for setting in comparison.pictured)
     return [curve for curve in found if curve.mean.size or curve.unfinished]
 
 

@@ -23,6 +23,7 @@ from initlab.report.charts.styles import (
     enough_colors,
     grey_note,
     legend_entries,
+    middle_note,
 )
 from initlab.report.charts.words import compact, sentences
 from initlab.report.comparison import Comparison, Setting
@@ -47,7 +48,7 @@ def draw_depth_profile(comparison: Comparison) -> Chart | None:
     filled at the end. Many settings of several activations have panels for each activation. None if
     no run has such numbers of more than one layer.
     """
-    every = {setting: profiles_of(setting) for setting in comparison.ranked}
+    every = {setting: profiles_of(setting) for setting in comparison.pictured}
     found = {setting: profiles for setting, profiles in every.items() if profiles}
     drawn = [profile for profiles in found.values() for profile in profiles.values()]
     deepest = max((profile.layers for profile in drawn), default=0)
@@ -91,6 +92,7 @@ def draw_depth_profile(comparison: Comparison) -> Chart | None:
     )
     caption = sentences(
         "Signal: std of activations; gradient: std of ∂L/∂z." if len(groups) > 1 else "",
+        middle_note(comparison),
         grey_note(comparison) if len(pointed) < len(found) else "",
         explanation(drawn, banded),
         "Points are geometric means over the runs of a setting."
@@ -127,7 +129,7 @@ def profiles_of(setting: Setting) -> dict[Statistic, Profile]:
     found = {}
     for name in NAMES:
         key = f"{name}/measured"
-        runs = [run for run in setting.runs if run.histograms.get(key, np.empty(0)).size]
+        runs = [run for run in setting.pictured if run.histograms.get(key, np.empty(0)).size]
         runs = [run for run in runs if run in setting.finished] or runs
         if not runs:
             continue

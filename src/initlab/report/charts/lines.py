@@ -16,9 +16,15 @@ from initlab.report.charts.curves import (
 )
 from initlab.report.charts.layout import Chart, line_handles, titled_figure
 from initlab.report.charts.scales import Scale, label_steps
-from initlab.report.charts.styles import colors, enough_colors, grey_note, legend_entries
+from initlab.report.charts.styles import (
+    colors,
+    enough_colors,
+    grey_note,
+    legend_entries,
+    middle_note,
+)
 from initlab.report.charts.words import sentences
-from initlab.report.comparison import Comparison
+from initlab.report.comparison import MOST_RUNS, Comparison
 from initlab.report.formatting import format_count
 from initlab.report.speed import smoothing_window
 from initlab.tracking.names import Outcome
@@ -55,7 +61,7 @@ def draw_lines(comparison: Comparison, metric: Metric) -> Chart | None:
     panel.set_xlabel("step")
     scale.apply(panel, "y")
 
-    caption = curve_caption(comparison, curves, metric, scale)
+    caption = sentences(middle_note(comparison), curve_caption(comparison, curves, metric, scale))
     alt = description(TITLES[metric], curves, "{:.1%}" if scale.share else "{:.3g}")
     return Chart(FILES[metric], TITLES[metric], caption, alt, figure)
 
@@ -72,11 +78,19 @@ def curve_caption(
         smoothing_note(comparison) if metric == Metric.TRAIN_LOSS else "",
         grey_note(comparison),
         f"{BANDED} {SINGLES}" if several and banded else "",
+        runs_note(comparison) if banded else "",
         "Line: mean over the runs of a setting." if several and not banded else "",
         hidden_curves(curves, scale) if banded else "",
         "Thin lines up to a ×: runs that diverged or broke off." if broke else "",
         "What lies beyond the axis is cut." if cut else "",
     )
+
+
+def runs_note(comparison: Comparison) -> str:
+    """Say that not all runs of a setting have a line, "" if all have."""
+    if all(len(setting.runs) <= MOST_RUNS for setting in comparison.settings):
+        return ""
+    return f"Of a setting of more runs, {MOST_RUNS} have a line."
 
 
 def smoothing_note(comparison: Comparison) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from initlab.figures import BLUE, GREEN, ORANGE
 from initlab.report.charts.keys import assignment, most_values_first, values_of, varied_keys
-from initlab.report.comparison import Comparison, Setting
+from initlab.report.comparison import ENDS, Comparison, Setting
 
 # Okabe & Ito's palette without black, which is for text, and yellow, which is lost on white. The
 # last color is one of Paul Tol's, the most distinct from the others for the color-blind.
@@ -106,9 +106,17 @@ def legend_entries(comparison: Comparison, shown: Collection[Setting]) -> list[t
     return [*entries, (f"{others} others", OTHER)] if others else entries
 
 
+def middle_note(comparison: Comparison) -> str:
+    """Say that only the best settings and the worst are drawn, "" if all are."""
+    if not comparison.unpictured:
+        return ""
+    count = len(comparison.settings)
+    return f"The best {ENDS} and the worst {ENDS} of {count:,} settings are drawn."
+
+
 def grey_note(comparison: Comparison) -> str:
     """Say which settings are grey, "" if none is."""
     if enough_colors(comparison) or color_and_dash_keys(comparison):
         return ""
     count, own = len(comparison.settings), len(PALETTE)
-    return f"The best {own} of {count} settings are in colour, the others grey."
+    return f"The best {own} of {count:,} settings are in colour, the others grey."

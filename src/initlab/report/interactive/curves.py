@@ -11,7 +11,7 @@ from initlab.report.charts.curves import MeanCurve, value_scale
 from initlab.report.charts.lines import FILES, TITLES, curve_caption, description
 from initlab.report.charts.styles import colors, enough_colors
 from initlab.report.charts.words import sentences
-from initlab.report.comparison import Comparison, Setting
+from initlab.report.comparison import MOST_RUNS, Comparison, Setting
 from initlab.report.interactive.plot import Line, Plot
 
 MOST, ENDS = 30, 10  # of more settings, only so many of the best and of the worst are drawn
@@ -26,7 +26,7 @@ def left_out(count: int) -> str:
     """Say which settings are drawn, "" if all are."""
     if count <= MOST:
         return ""
-    return f"The best {ENDS} and the worst {ENDS} of {count} settings are drawn."
+    return f"The best {ENDS} and the worst {ENDS} of {count:,} settings are drawn."
 
 
 def curve_plot(comparison: Comparison, metric: Metric) -> Plot | None:
@@ -57,7 +57,9 @@ def curve_plot(comparison: Comparison, metric: Metric) -> Plot | None:
                 ],
                 curve.low if banded and several else np.empty(0),
                 curve.high if banded and several else np.empty(0),
-                [(curve.steps, each) for each in curve.runs] if banded and several else (),
+                [(curve.steps, each) for each in curve.runs[:MOST_RUNS]]
+                if banded and several
+                else (),
                 [(steps, values) for _, steps, values in curve.unfinished],
             )
         )

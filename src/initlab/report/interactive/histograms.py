@@ -23,7 +23,7 @@ from initlab.report.charts.activations import (
 )
 from initlab.report.charts.styles import Style, colors
 from initlab.report.charts.words import sentences
-from initlab.report.comparison import Comparison, Setting
+from initlab.report.comparison import MOST_RUNS, Comparison, Setting
 
 WIDTH, HEIGHT, GAP = 440, 46, 8  # pixels of a row on a phone, and of a layer's bars
 TOP, BOTTOM = 28, 14  # room for the words above the bars, and for the ends of the axis below
@@ -135,16 +135,19 @@ def outline(heights: NDArray[np.uint8], x: NDArray[np.float64], left: float, wid
 
 def histograms(comparison: Comparison) -> list[Histograms]:
     """Return the histograms of each quantity that runs have, as means over the seeds."""
-    ranked = comparison.ranked if trained(comparison) else comparison.settings
+    ranked = comparison.pictured
+    if not trained(comparison):
+        ranked = sorted(ranked, key=lambda setting: setting.number)
     found = []
     for quantity in TITLES:
         having = [setting for setting in ranked if usable(setting, quantity)]
         shown = having if len(having) <= ROWS else [*having[:ENDS], *having[-ENDS:]]
         if not shown:
             continue
+        count = len(having) + comparison.unpictured
         styles = colors(comparison)
         rows = [row_of(setting, quantity, styles[setting.number]) for setting in shown]
-        found.append(Histograms(quantity, rows, caption(quantity, rows, len(having), comparison)))
+        found.append(Histograms(quantity, rows, caption(quantity, rows, count, comparison)))
     return found
 
 
@@ -161,7 +164,10 @@ def caption(quantity: Quantity, rows: Sequence[Row], count: int, comparison: Com
         if any(row.heights[..., [0, -1]].any() for row in rows)
         else "",
         "Of several seeds, the counts are summed." if several else "",
-        f"The best {ENDS} and the worst {ENDS} of {count} settings are shown."
+        f"They are of {MOST_RUNS} runs of a setting at the most."
+        if any(len(setting.runs) > MOST_RUNS for setting in comparison.settings)
+        else "",
+        f"The best {ENDS} and the worst {ENDS} of {count:,} settings are shown."
         if len(rows) < count
         else "",
         f"Of a deep network, {figures.MOST_LAYERS} layers are shown."
@@ -178,7 +184,7 @@ def usable(setting: Setting, quantity: Quantity) -> list[Any]:
             run.histograms[f"{quantity}/edges"].astype(np.float64),
             run.histograms[f"{quantity}/counts"].astype(np.int64),
         )
-        for run in setting.runs
+        for run in setting.pictured
         if has_histograms(run, quantity)
     ]
     return [

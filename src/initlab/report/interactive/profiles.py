@@ -32,7 +32,7 @@ UNFOLDED = 1  # activations whose profiles are in sight, where there are more th
 
 def profile_plots(comparison: Comparison) -> list[Plot]:
     """Return the signal and the gradient over the layers, for each activation if there are many."""
-    ranked = [(setting, profiles_of(setting)) for setting in comparison.ranked]
+    ranked = [(setting, profiles_of(setting)) for setting in comparison.pictured]
     every = {setting: profiles for setting, profiles in ranked if profiles}
     found = {setting: every[setting] for setting in best_and_worst([*every])}
     drawn = [profile for profiles in found.values() for profile in profiles.values()]
@@ -48,7 +48,7 @@ def profile_plots(comparison: Comparison) -> list[Plot]:
             if members:
                 plots.append(profile_plot(name, number, group, members, styles, banded, deepest))
     notes = sentences(
-        left_out(len(every)),
+        left_out(len(every) + comparison.unpictured),
         grey_note(comparison) if any(not styles[each.number].own for each in found) else "",
         explanation(drawn, banded),
         "Points are geometric means over the runs of a setting."
