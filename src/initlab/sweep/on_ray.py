@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shutil
 import signal
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +32,7 @@ from initlab.sweep.engine import (
 )
 from initlab.sweep.pool import cores
 
+CONNECT_SECONDS = 5.0
 POLL_SECONDS = 0.2
 SIZE_SECONDS = 5.0  # after which the size of the cluster is asked again, as it may grow
 NAMES = {"num_cpus": "CPU", "num_gpus": "GPU"}  # of resources, as the nodes have them
@@ -65,7 +68,9 @@ class Ray(Workers):
             silence()
             refuse_unfit()
             if not self.places and not self.measured():
-                needs = ", ".join(f"{name}={amount:g}" for name, amount in self.resources.items())
+                needs = ", ".join(
+                    f"{name}={amount:g}" for name, amount in self.resources.items() if amount
+                )
                 raise ConfigError(
                     f"hydra.launcher: no host of the Ray cluster has what a trial needs: {needs}"
                 )
@@ -158,6 +163,7 @@ def connect(address: str | None) -> None:
             shutil.copytree(PROJECT / place, Path(staged) / place, ignore=ignored)
         sent = {"working_dir": staged}
         try:
+            require_listener(address or os.environ.get("RAY_ADDRESS", ""))
             try:
                 ray.init(address or "auto", runtime_env=sent, **quiet)
             except ConnectionError:
@@ -175,6 +181,12 @@ def connect(address: str | None) -> None:
         finally:  # which Ray replaces by its own
             for number, handler in handlers.items():
                 signal.signal(number, handler)
+
+
+def require_listener(address: str) -> None:
+    """Raise `OSError` if nothing listens at an address, which Ray would try for minutes."""
+    if found := re.fullmatch(r"(?:ray://)?\[?([\w.:-]+?)\]?:(\d+)", address):
+        socket.create_connection((found[1], int(found[2])), CONNECT_SECONDS).close()
 
 
 def silence() -> None:

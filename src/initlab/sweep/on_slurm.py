@@ -307,7 +307,8 @@ class Slurm(Workers):
         reason = reason_of(waiting) if waiting else ""
         if reason and reason not in self.told:
             self.told.add(reason)
-            self.say(f"waiting for Slurm: {len(waiting)} jobs are pending ({reason})")
+            count = "1 job is" if len(waiting) == 1 else f"{len(waiting)} jobs are"
+            self.say(f"waiting for Slurm: {count} pending ({reason})")
 
     def give_up(self) -> Iterator[tuple[int, Any]]:
         """Yield calls that will not be made, or have been given up, after `stop`."""
@@ -432,7 +433,7 @@ def states_of(jobs: Sequence[str]) -> dict[str, str]:
 def parsed(text: str) -> dict[str, str]:
     """Return the state of each job of the lines that scontrol prints."""
     found: dict[str, str] = {}
-    for line in text.splitlines():
+    for line in filter(None, text.splitlines()):
         values: dict[str, str] = dict(re.findall(r"(\w+)=(\S+)", line))
         main, tasks = values.get("ArrayJobId", values.get("JobId", "")), values.get("ArrayTaskId")
         state = values.get("JobState", "")

@@ -51,7 +51,7 @@ def refuse_other(wanted: dict[str, str]) -> None:
     """Raise `OtherVersionError` if this process has other versions than those that are wanted."""
     mine = versions()
     other = [
-        f"{name} {mine.get(name, 'missing')} where this host has {text}"
+        f"{name} {mine.get(name, 'missing')}, where {text} is wanted"
         for name, text in wanted.items()
         if mine.get(name) != text
     ]
