@@ -1,12 +1,13 @@
 """The trials of a grid have the names of what varies in it, and are counted before listed."""
 
+import itertools
 import time
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from initlab.config import ConfigError
-from initlab.sweep.plan import count_values, name_trials, refuse_unlistable
+from initlab.sweep.plan import Grid, count_values, name_trials, refuse_unlistable
 
 
 @pytest.mark.parametrize(
@@ -64,3 +65,28 @@ def test_a_grid_is_measured_without_being_listed():
 def test_what_is_typed_last_for_a_key_decides_the_size_of_a_grid():
     refuse_unlistable(PARSER.parse_overrides(["a=range(1e9)", "a=1,2"]), 2)
     refuse_unlistable(PARSER.parse_overrides(["a=range(1e9)", "a=1"]), 1)
+
+
+def covered(most, *sizes):
+    """Return all trials of a grid with axes of these sizes, and those that are tried first."""
+    axes = [[f"{key}={value}" for value in range(size)] for key, size in zip("abcd", sizes)]
+    whole = [[*settings] for settings in itertools.product(*axes)]
+    return whole, [whole[index] for index in Grid(whole, compose=None).covering(most)]
+
+
+def parts_of(trials, size):
+    return {some for settings in trials for some in itertools.combinations(settings, size)}
+
+
+def test_every_two_settings_are_tried_together_before_a_large_grid_begins():
+    whole, tried = covered(1000, 5, 6, 5, 4)
+    assert parts_of(tried, 2) == parts_of(whole, 2)
+    assert len(tried) < len(whole) / 3
+
+
+def test_where_every_two_settings_are_too_many_keys_of_few_values_come_first():
+    whole, tried = covered(100, 3, 4, 500)
+    assert len(tried) == 100
+    assert {settings[:2] for settings in map(tuple, tried)} == {
+        settings[:2] for settings in map(tuple, whole)
+    }

@@ -261,7 +261,7 @@ def test_a_mistake_that_only_three_settings_make_is_told_while_a_large_grid_runs
     lab, monkeypatch, capsys
 ):
     monkeypatch.setattr(execute, "MOST_BEFORE", 3)
-    monkeypatch.setattr(Grid, "covering", lambda grid: [0])
+    monkeypatch.setattr(Grid, "covering", lambda grid, most: [0])
     swept = ["train.batch_size=10,5000", "seed=0,1", *TINY]
     assert lab.run("-m", *swept) == 1
     printed = capsys.readouterr().out

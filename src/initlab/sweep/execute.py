@@ -33,7 +33,8 @@ if TYPE_CHECKING:  # MLflow takes a second to import
     from initlab.sweep.compose import Composer
     from initlab.tracking.store import Store
 
-MOST_BEFORE = 2000  # trials that are all checked before the first one starts
+# Trials that are all checked before the first one starts; of a larger grid no more than these.
+MOST_BEFORE = 10_000
 CLAIM = "multirun.yaml"  # the sweep that creates this file in a folder owns the folder
 
 
@@ -55,7 +56,9 @@ def run_grid(
     whole = len(grid) <= MOST_BEFORE or config.sweep.dry_run or config.sweep.existing == "error"
     if not config.sweep.dry_run:  # while the others are checked
         launcher.engine.fit(len(grid), len(grid) * seconds_of([first]))
-    checked = [grid.check(n) for n in checking(range(len(grid)) if whole else grid.covering())]
+    checked = [
+        grid.check(n) for n in checking(range(len(grid)) if whole else grid.covering(MOST_BEFORE))
+    ]
     with gc_paused():
         store = open_for(config) if config.tracking.enabled else None
         gc.freeze()  # MLflow as well

@@ -23,7 +23,8 @@ from initlab.config import Config, ConfigError, explain
 from initlab.process import is_gone
 from initlab.report.comparison import ordered
 from initlab.run import OpenPruner, RunSpec
-from initlab.sweep.compose import Combiner, Composer, named
+from initlab.sweep.combine import Combiner
+from initlab.sweep.compose import Composer, named
 from initlab.tracking.names import Status
 
 if TYPE_CHECKING:  # MLflow takes a second to import
@@ -247,16 +248,26 @@ class Grid:
             partial(self.compose, whole),
         )
 
-    def covering(self) -> list[int]:
-        """Return trials that have among them every two settings that any trial has."""
-        seen: set[tuple[str, ...]] = set()
-        found = []
-        for index, settings in enumerate(self.combinations):
-            pairs: set[tuple[str, ...]] = {*itertools.combinations(settings, 2), (settings[0],)}
-            if not pairs <= seen:
-                seen |= pairs
-                found.append(index)
-        return found
+    def covering(self, most: int) -> list[int]:
+        """Return trials that have among them every setting, and every two that any trial has.
+
+        Keys with few values come first, and where trials would be more than `most`, values and
+        pairs of the others are left out.
+        """
+        width = min(map(len, self.combinations))  # beyond it stands what goes with an option
+        counts = [len({each[key] for each in self.combinations}) for key in range(width)]
+        keys = [*((key,) for key in range(width)), *itertools.combinations(range(width), 2)]
+        found: dict[int, None] = {}
+        for some in sorted(keys, key=lambda some: math.prod(counts[key] for key in some)):
+            first: dict[tuple[str, ...], int] = {}
+            for index, settings in enumerate(self.combinations):
+                first.setdefault(tuple(settings[key] for key in some), index)
+                if len(first) > most:
+                    break
+            found |= dict.fromkeys(first.values())
+            if len(found) >= most:
+                break
+        return [*itertools.islice(found, most)]
 
 
 def common_config(trials: Sequence[TrialPlan]) -> Config:
