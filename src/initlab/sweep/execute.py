@@ -33,8 +33,9 @@ if TYPE_CHECKING:  # MLflow takes a second to import
     from initlab.sweep.compose import Composer
     from initlab.tracking.store import Store
 
-# Trials that are all checked before the first one starts; of a larger grid no more than these.
-MOST_BEFORE = 10_000
+# A grid of so many trials is checked as a whole before the first one starts; of a larger one, so
+# many that have among them the settings that might not go together.
+MOST_BEFORE, MOST_PAIRS = 2000, 5000
 CLAIM = "multirun.yaml"  # the sweep that creates this file in a folder owns the folder
 
 
@@ -57,7 +58,7 @@ def run_grid(
     if not config.sweep.dry_run:  # while the others are checked
         launcher.engine.fit(len(grid), len(grid) * seconds_of([first]))
     checked = [
-        grid.check(n) for n in checking(range(len(grid)) if whole else grid.covering(MOST_BEFORE))
+        grid.check(n) for n in checking(range(len(grid)) if whole else grid.covering(MOST_PAIRS))
     ]
     with gc_paused():
         store = open_for(config) if config.tracking.enabled else None
