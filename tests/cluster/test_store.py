@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -311,3 +313,78 @@ def test_a_server_that_cannot_keep_files_is_refused_before_any_trial(
     error = capfd.readouterr().err
     assert error.count("error: ") == 1
     assert "the files of the experiment initlab cannot be kept in mlflow-artifacts:/" in error
+
+
+def recorded(client, run):
+    """Return what a run has left, less what differs with its time and place."""
+    files, folders = set(), [""]
+    while folders:
+        for file in client.list_artifacts(run.info.run_id, folders.pop()):
+            if file.is_dir:
+                folders.append(file.path)
+            else:
+                kept = re.sub(r"timestamp.\d+.[0-9a-f-]{36}", "", file.path)
+                files.add((kept, None if kept.endswith((".yaml", ".npz")) else file.file_size))
+    losses = client.get_metric_history(run.info.run_id, "train/loss")
+    points = sorted((point.step, point.value) for point in losses)
+    own = ("process.", "mlflow.", "command")
+    tags = {key: value for key, value in run.data.tags.items() if not key.startswith(own)}
+    pictured = run.data.tags["mlflow.loggedImages"]
+    return files, points, run.data.metrics, run.data.params, tags, pictured
+
+
+def test_a_server_is_left_the_same_as_a_database(lab, database, tmp_path):
+    line = ["train.steps=1200", "model.hidden=[20]", "seed=3"]
+    assert lab.run(*line) == 0
+    with serve(database, tmp_path) as address:
+        assert lab.run(f"tracking.uri={address}", *line) == 0
+        client = MlflowClient(address)
+        place = client.get_experiment_by_name("initlab").experiment_id
+        (there,) = client.search_runs([place])
+        (here,) = lab.runs()
+        assert recorded(client, there) == recorded(lab.client, here)
+        assert there.info.status == "FINISHED"
+
+
+def test_an_interrupted_trial_on_a_server_is_closed_and_keeps_all_its_steps(
+    lab, database, tmp_path
+):
+    with serve(database, tmp_path) as address:
+        client = MlflowClient(address)
+        line = ["train.steps=10000000", "model.hidden=[20]", f"tracking.uri={address}"]
+        process = lab.start(*line)
+        place = []
+
+        def trains():
+            found = client.get_experiment_by_name("initlab")
+            place[:] = client.search_runs([found.experiment_id]) if found else []
+            return place and "train/loss" in place[0].data.metrics
+
+        wait_for(trains)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=120)
+        assert process.returncode == 130, error
+        run = client.get_run(place[0].info.run_id)
+        assert run.info.status == "KILLED"
+        steps = [p.step for p in client.get_metric_history(run.info.run_id, "train/loss")]
+        assert sorted(steps) == list(range(len(steps)))
+        kept = {file.path for file in client.list_artifacts(run.info.run_id)}
+        assert {"weights.npz", "config.yaml", "histograms.npz", "loss.png", "images"} <= kept
+
+
+def test_files_that_a_server_refuses_are_told_and_left_in_the_folder(
+    lab, database, tmp_path, capfd, monkeypatch
+):
+    with serve(database, tmp_path) as address:
+        assert lab.run(f"tracking.uri={address}", *TINY) == 0
+        shutil.rmtree(tmp_path / "artifacts")  # once it has been tried
+        (tmp_path / "artifacts").touch()
+        capfd.readouterr()
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        assert lab.run(f"tracking.uri={address}", "seed=1", *TINY) == 2
+        assert "cannot be used: " in capfd.readouterr().err
+        assert (lab.outputs / "run" / "weights.npz").exists()
+        client = MlflowClient(address)
+        place = client.get_experiment_by_name("initlab").experiment_id
+        statuses = [run.info.status for run in client.search_runs([place])]
+        assert sorted(statuses) == ["FAILED", "FINISHED"]

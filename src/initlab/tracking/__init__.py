@@ -11,6 +11,7 @@ runs        Run, Curve, read: runs as a store holds them
 chart_view  what MLflow's chart page shows of a sweep
 provenance  fingerprint, tags: the code, packages and command that a run came from
 
-`artifacts` and `sqlite` (everything that touches MLflow's database directly) serve these alone.
+`artifacts`, `uploads` and `sqlite` (everything that touches MLflow's database directly) serve these
+alone.
 `store` and `tracker` import MLflow, which takes a second: import them where they are used.
 """

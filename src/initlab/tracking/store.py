@@ -13,6 +13,7 @@ import shlex
 import socket
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from urllib.parse import quote, urlsplit
 from mlflow import MlflowClient
 from mlflow.entities import Run as TrackedRun
 from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_IMAGES
 from sqlalchemy import NullPool, create_engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -63,6 +65,27 @@ class TrackingError(UserError):
 
 class MissingError(TrackingError):
     """The store or the experiment does not exist."""
+
+
+class Client(MlflowClient):
+    """A client that tags a run with pictures once, where MLflow does so with each picture."""
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(uri)
+        self.pictured: set[str] = set()
+        self.one = threading.Lock()  # a database refuses a tag that two threads make at once
+
+    def set_tag(
+        self, run_id: str, key: str, value: Any = None, synchronous: bool | None = None
+    ) -> Any:
+        """Set a tag of a run."""
+        if key != MLFLOW_LOGGED_IMAGES:
+            return super().set_tag(run_id, key, value, synchronous)
+        with self.one:
+            if run_id not in self.pictured:
+                super().set_tag(run_id, key, value, synchronous)
+                self.pictured.add(run_id)
+        return None
 
 
 @dataclass(frozen=True)
@@ -259,7 +282,7 @@ def open_store(
             folder = database.resolve().parent / "mlruns" / folder_name(experiment)
             with quick_and_quiet(timeout), write_lock(uri):
                 make_ready(database)
-                client = MlflowClient(uri)
+                client = Client(uri)
                 experiment_id = make_experiment(client, experiment, folder.as_uri())
         else:
             check_reachable(uri, timeout)
@@ -273,7 +296,7 @@ def open_store(
 def admitted(uri: str, experiment: str, timeout: float) -> tuple[MlflowClient, str]:
     """Return a client of a server, and the id of an experiment; each is asked for once."""
     with quick_and_quiet(timeout):
-        client = MlflowClient(uri)
+        client = Client(uri)
         return client, make_experiment(client, experiment, None)
 
 

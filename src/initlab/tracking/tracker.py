@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -30,6 +32,7 @@ from initlab.tracking.store import (
     quick_and_quiet,
     write_lock,
 )  # fmt: skip
+from initlab.tracking.uploads import Uploads
 
 FLUSH_SECONDS = 2.0
 MOST_STEPS = 900  # in one flush, so that a call has room for a few evaluations
@@ -66,6 +69,8 @@ class Tracker:
         self.pending: list[tuple[float, Step]] = []
         self.flushed = time.time()
         self.failure: TrackingError | None = None
+        self.uploads = Uploads()
+        self.one_batch = threading.Lock()
         self.status = Status.FINISHED  # at the end, if nothing is raised
 
     @property
@@ -88,27 +93,60 @@ class Tracker:
             for when, step in self.pending
             for name, value in step.metrics()
         ]
-        with self.writing():
-            for first in range(0, len(entries), MOST_METRICS):
-                self.client.log_batch(self.run_id, entries[first : first + MOST_METRICS])
+        batches = [
+            partial(self.log_batch, metrics=entries[first : first + MOST_METRICS])
+            for first in range(0, len(entries), MOST_METRICS)
+        ]
+        self.send_batches(batches)
         self.pending.clear()
         self.flushed = time.time()
 
     def log_image(self, key: str, image: Image, step: int) -> None:
         """Log a picture that the chart page shows by step."""
-        with self.talking():
-            self.client.log_image(self.run_id, image, key=key, step=step, synchronous=True)
+        log_image, when = self.client.log_image, int(1000 * time.time())
+        self.send(partial(log_image, self.run_id, image, None, key, step, when, synchronous=True))
 
     def log_text(self, text: str, file: str) -> None:
         """Log a text as an artifact."""
-        with self.talking():
-            self.client.log_text(self.run_id, text, file)
+        self.send(partial(self.client.log_text, self.run_id, text, file))
 
     def log_files(self, files: Iterable[Path]) -> None:
-        """Log files as artifacts at the root."""
+        """Log files as artifacts at the root; afterwards they may be deleted."""
+        for file in files:
+            self.send(partial(self.client.log_artifact, self.run_id, str(file)))
+        self.join()
+
+    def send(self, call: Callable[[], object]) -> None:
+        """Make a call that keeps a file: to a database at once, to a server meanwhile.
+
+        A server takes as long for a file as fifty steps of training. What it refuses is raised by
+        whatever talks to it next, and by `join` at the latest.
+        """
         with self.talking():
-            for file in files:
-                self.client.log_artifact(self.run_id, str(file))
+            if self.store.is_database:
+                call()
+            else:
+                self.uploads.add(call)
+
+    def send_batches(self, batches: Iterable[Callable[[], object]]) -> None:
+        """Make calls that keep numbers: to a database at once, to a server meanwhile."""
+        if not self.store.is_database:
+            for batch in batches:
+                self.send(batch)
+            return
+        with self.writing():
+            for batch in batches:
+                batch()
+
+    def log_batch(self, metrics: Sequence[Metric] = (), params: Sequence[Param] = ()) -> None:
+        """Send numbers; a server that had to take two batches of a run at once might refuse one."""
+        with self.one_batch:
+            self.client.log_batch(self.run_id, metrics, params=params)
+
+    def join(self) -> None:
+        """Return when all files are kept."""
+        with self.talking():
+            self.uploads.join()
 
     def conclude(
         self, outcome: Outcome, verdict: Verdict | None, notes: Sequence[str] = ()
@@ -141,6 +179,8 @@ class Tracker:
         whole = signals_deferred() if self.store.is_database else contextlib.nullcontext()
         try:
             with explained(self.store.uri), lock or contextlib.nullcontext(), whole:
+                if self.uploads.error:
+                    raise self.uploads.error
                 yield
         except TrackingError as error:
             self.failure = error
@@ -186,16 +226,18 @@ class Tracker:
             self.run_id = ""
 
     def __enter__(self) -> Tracker:
+        params = [Param(key, value) for key, value in self.params.items()]
+        batches = [
+            partial(self.log_batch, params=params[first : first + MOST_PARAMS])
+            for first in range(0, len(params), MOST_PARAMS)
+        ]
         try:
             with self.writing():
                 if self.unique:
                     self.claim()
                 else:
                     self.create()
-                params = [Param(key, value) for key, value in self.params.items()]
-                for first in range(0, len(params), MOST_PARAMS):
-                    batch = params[first : first + MOST_PARAMS]
-                    self.client.log_batch(self.run_id, params=batch)
+            self.send_batches(batches)
         except BaseException:
             if self.run_id:
                 self.__exit__(*sys.exc_info())
@@ -219,6 +261,7 @@ class Tracker:
                     with self.writing():
                         self.client.set_tag(self.run_id, Tag.ERROR, one_line(error)[:MOST_LETTERS])
                 self.flush()
+                self.join()
             except TrackingError:
                 status = Status.FAILED
             # Try a store that has failed once more, but not for minutes.
