@@ -401,6 +401,16 @@ def test_every_pair_is_printed_if_asked(desk, capsys):
     ]
 
 
+def test_more_pairs_than_can_be_compared_are_refused(desk, capsys, monkeypatch):
+    monkeypatch.setattr(compare, "MOST_PAIRED", 2)
+    for init in ("he", "xavier", "zeros"):
+        desk.put(f"init={init}", sweep="monday")
+    assert compare.run(["monday", "--uri", desk.uri, "--pairs"]) == 2
+    told = capsys.readouterr()
+    assert "--pairs: 3 settings are 3 pairs; 2 settings can be compared" in told.err
+    assert "he" not in told.out.split()
+
+
 @pytest.mark.parametrize(
     ("typed", "words"),
     [

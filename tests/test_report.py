@@ -15,7 +15,7 @@ from initlab.config import PROJECT
 from initlab.report import answers, charts
 from initlab.report import page as report
 from initlab.report.comparison import Comparison
-from initlab.tracking.runs import Curve, Run
+from initlab.tracking.runs import Curve, LateHistograms, Run
 
 
 def run(name, loss=None, accuracy=None, outcome="finished", metric="train/loss", **options):
@@ -205,6 +205,44 @@ def test_many_settings_are_a_small_page_with_the_middle_folded(tmp_path):
     assert "parallel" in [attrs.get("class") for attrs in page.all("svg")]
     assert any("The best 10 and the worst 10 of 240 settings are drawn" in each
                for each in page.texts["figcaption"])  # fmt: skip
+
+
+def test_thousands_of_settings_have_a_page_of_those_that_anybody_reads(tmp_path):
+    runs = [run(f"init=he optimizer.lr={place}", outcome="failed") for place in range(1200)] + [
+        run(f"init=he optimizer.lr={place}", 1.0 + place) for place in range(1200, 2400)
+    ]
+    files = written(runs, tmp_path)
+    page = Page(files["report.html"].read_text(encoding="utf-8"))
+    assert files["report.html"].stat().st_size < 1e6
+    assert "the next 90 settings" in page.texts["summary"]
+    assert any("2,290 more settings stand between" in each for each in page.texts["p"])
+    assert "The first 1,000 are listed; results.csv has all." in page.texts["p"]
+    assert len(page.all("tr")) == 3 + 110 + 1000
+    for name in ("results.csv", "settings.csv"):
+        with files[name].open(encoding="utf-8") as file:
+            assert len(file.readlines()) == 2401
+
+
+def test_of_hundreds_of_seeds_some_have_a_line_of_their_own():
+    runs = [run(f"init={init} seed={seed}", 1.0, 0.5) for init in ("he", "zeros")
+            for seed in range(120)]  # fmt: skip
+    page = page_of(runs)
+    note = "Of a setting of more runs, 100 have a line."
+    assert any(note in each for each in page.texts["figcaption"])
+    thin = [attrs for attrs in page.all("path") if attrs.get("stroke-width") == ".6"]
+    assert len(thin) == 2 * 2 * 100
+
+
+def test_histograms_of_thousands_of_settings_are_read_only_of_those_in_pictures():
+    asked = []
+
+    def late(name):
+        return LateHistograms(lambda: asked.append(name) or HISTOGRAMS)
+
+    names = [f"optimizer.lr={place}" for place in range(1001)]
+    runs = [run(name, 1.0 + place, histograms=late(name)) for place, name in enumerate(names)]
+    assert "Histograms" in page_of(runs).texts["h2"]
+    assert sorted(asked) == sorted([*names[:50], *names[-50:]])
 
 
 def test_the_page_says_what_it_is_to_those_who_cannot_see_it():

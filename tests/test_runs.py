@@ -13,6 +13,7 @@ from mlflow.exceptions import MlflowException
 
 from initlab.report.comparison import Comparison
 from initlab.tracking import queries, sqlite
+from initlab.tracking import runs as reading
 from initlab.tracking.queries import (
     RunsError,
     published_experiment,
@@ -182,6 +183,20 @@ def test_a_sqlite_store_is_read_by_its_index_and_not_through_mlflow(shelf, monke
     with sqlite.connected(shelf.folder / "my #1 mlflow.db") as database:
         plan, *_ = database.execute(query, (run_id, "train/loss")).fetchall()
     assert "index_metrics_run_uuid" in plan[-1]
+
+
+def test_of_many_runs_histograms_are_read_when_they_are_asked_for(shelf, monkeypatch):
+    arrays = {"steps": np.array([0]), "activations/edges": np.arange(4.0)}
+    counts = {"activations/counts": np.ones((1, 1, 5), np.int64)}
+    run_id = shelf.put("init=he", files={"histograms.npz": npz(**arrays, **counts)})
+    monkeypatch.setattr(reading, "MANY", 0)
+    reads = []
+    own = reading.read_histograms
+    monkeypatch.setattr(reading, "read_histograms", lambda *given: reads.append(1) or own(*given))
+    (run,) = read(shelf.client, [run_id])
+    assert not reads
+    assert {*run.histograms} == {*arrays, *counts}
+    assert len(reads) == 1
 
 
 class Trap:

@@ -174,7 +174,7 @@ def sign_flips_by_product(differences: Floats) -> Floats:
         permutation_type="samples",
         vectorized=True,
         n_resamples=flips,
-        batch=max(1, CHUNK // max(rows, n)),
+        batch=max(1, CHUNK // (8 * max(rows, n))),
         rng=0,
     )
     ps = found / flips if flips == 2**n else (found + 1) / (flips + 1)
