@@ -48,7 +48,7 @@ def test_a_trial_that_does_not_fit_into_a_job_fails(typed, slurm, place):
     wait_for(lambda: place.statuses() == ["KILLED", "RUNNING"])
     os.killpg(process.pid, signal.SIGINT)
     printed, _ = process.communicate(timeout=60)
-    assert "its job had too little time for it: raise hydra.launcher.time" in printed
+    assert "its job's time was over: raise hydra.launcher.time" in printed
 
 
 def test_a_job_that_somebody_cancels_loses_its_trial(typed, slurm, place):

@@ -263,7 +263,7 @@ class Slurm(Workers):
             if late and not worker.answered:
                 yield (
                     index,
-                    Interrupted("its job had too little time for it: raise hydra.launcher.time"),
+                    Interrupted("its job's time was over: raise hydra.launcher.time"),
                 )
             elif late or restarted or state in QUEUED | RETURNED:
                 why = "has used up its time" if late else "was preempted"
