@@ -2,13 +2,16 @@
 
 import os
 import pickle
+from dataclasses import replace
 
 import pytest
 from hydra import compose, initialize_config_dir
 
+from initlab import run
 from initlab.config import PROJECT, register
 from initlab.run import RunSpec
 from initlab.sweep.plan import check
+from initlab.tracking import provenance
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +54,15 @@ def test_the_tags_say_which_sweep_and_experiment_a_run_is_of(composed):
     assert spec.tags["experiment"] == "zeros_minibatch"
     assert spec.tags["role"] == "trial"
     assert not {"sweep", "study"} & spec.tags.keys()
+
+
+def test_a_worker_on_another_host_makes_no_database_where_it_sees_none(lab, composed, monkeypatch):
+    missing = lab.folder / "elsewhere" / "mlflow.db"
+    config = composed([f"tracking.uri=sqlite:///{missing}", "train.steps=2", "model.hidden=[4]"])
+    spec = replace(RunSpec.of(config, config.hydra), sweep="s", folder=lab.folder)
+    there = replace(spec, origin=provenance.origin(PROJECT) | {"head.host": "another"})
+    result = run.attempt(there)
+    assert result.outcome == "failed"
+    assert "there is no such database" in result.reason
+    assert not missing.parent.exists()
+    assert run.attempt(spec).outcome == "finished"

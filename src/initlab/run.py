@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -41,7 +42,7 @@ from initlab.nn.prediction import Prediction
 from initlab.nn.preparation import load, prepare
 from initlab.nn.training import Step
 from initlab.nn.verdict import Context
-from initlab.process import check_stops, freeze_imports, gc_paused, identity, signals_deferred
+from initlab.process import HEAD, check_stops, freeze_imports, gc_paused, identity, signals_deferred
 from initlab.text import mask_password
 from initlab.tracking import provenance
 from initlab.tracking.names import Outcome, Role, Tag, TakenError
@@ -176,6 +177,12 @@ class RunSpec:
     def unique(self) -> bool:
         """Whether no other run may have its numbers. The points of a search are another matter."""
         return bool(self.sweep) and not self.search and self.config.sweep.existing != "rerun"
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether another host has started it."""
+        host = self.origin.get(f"{HEAD}.host", socket.gethostname())
+        return bool(host != socket.gethostname())
 
     @property
     def notes(self) -> list[str]:
@@ -355,7 +362,9 @@ def make_tracker(spec: RunSpec, prediction: Prediction | None = None) -> Tracker
     from initlab.tracking.tracker import Tracker
 
     tracking = spec.config.tracking
-    store = open_store(tracking.uri, tracking.experiment, PROJECT, timeout=tracking.timeout)
+    # A worker on another host must not make a database of its own where it cannot see the head's.
+    create = not spec.is_remote
+    store = open_store(tracking.uri, tracking.experiment, PROJECT, create, tracking.timeout)
     tags = spec.tags
     if prediction:
         tags |= {
