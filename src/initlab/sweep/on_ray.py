@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -163,15 +164,15 @@ def connect(address: str | None) -> None:
             shutil.copytree(PROJECT / place, Path(staged) / place, ignore=ignored)
         sent = {"working_dir": staged}
         try:
+            give_token()
             require_listener(address or os.environ.get("RAY_ADDRESS", ""))
             try:
                 ray.init(address or "auto", runtime_env=sent, **quiet)
             except ConnectionError:
                 if address or "RAY_ADDRESS" in os.environ:
                     raise
-                ray.init(
-                    "local", runtime_env=sent, num_cpus=cores(), include_dashboard=False, **quiet
-                )
+                quiet |= {"num_cpus": cores(), "include_dashboard": False}
+                ray.init("local", runtime_env=sent, **quiet)
         except Exception as error:  # each kind of failure raises another
             where = address or os.environ.get("RAY_ADDRESS", "null")
             raise ConfigError(
@@ -181,6 +182,16 @@ def connect(address: str | None) -> None:
         finally:  # which Ray replaces by its own
             for number, handler in handlers.items():
                 signal.signal(number, handler)
+
+
+def give_token() -> None:
+    """Have a token for a cluster that is started here, unless the user has one.
+
+    Or Ray would leave one in the user's home, and later clusters there would ask for it.
+    """
+    named = any(name.startswith("RAY_AUTH_") for name in os.environ)
+    if not named and not (Path.home() / ".ray" / "auth_token").exists():
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 def require_listener(address: str) -> None:
