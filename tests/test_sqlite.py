@@ -161,14 +161,14 @@ def histories_asked_by_a_sweep(lab):
 
 def test_the_schema_of_the_installed_mlflow_is_known(lab):
     assert histories(lab.database) == {}
-    assert sqlite.runs_with_fingerprints(lab.database, "1", []) == []
+    assert sqlite.runs_with_fingerprints(lab.uri, "1", [], []) == []
 
 
 def test_a_sweep_goes_through_the_client_where_the_revision_is_unknown(lab, monkeypatch):
     monkeypatch.setattr(sqlite, "KNOWN_REVISIONS", {"0123456789ab"})
     assert "train/loss" in histories_asked_by_a_sweep(lab)
     assert histories(lab.database) is None
-    assert sqlite.runs_with_fingerprints(lab.database, "1", []) is None
+    assert sqlite.runs_with_fingerprints(lab.uri, "1", [], []) is None
 
 
 def sweep_with_renamed_columns(folder):
@@ -182,7 +182,7 @@ def sweep_with_renamed_columns(folder):
         table.c.value.name = "renamed"
     assert "train/loss" in histories_asked_by_a_sweep(lab)
     assert histories(lab.database) is None
-    assert sqlite.runs_with_fingerprints(lab.database, "1", []) is None
+    assert sqlite.runs_with_fingerprints(lab.uri, "1", [], []) is None
 
 
 def test_a_sweep_goes_through_the_client_where_columns_have_other_names(lab):

@@ -372,7 +372,7 @@ def test_the_environment_names_the_store(tmp_path, monkeypatch, empty_store):
     assert store.command == f"mlflow ui --backend-store-uri sqlite:///{tmp_path}/elsewhere.db"
 
 
-@pytest.mark.parametrize("asked", ["as a database", "as a server"])
+@pytest.mark.parametrize("asked", ["as a database", "one by one", "page by page"])
 def test_trials_are_found_by_their_fingerprint_the_newest_first(store, asked, monkeypatch):
     client, ids = store.client, {}
     elsewhere = client.create_experiment("elsewhere")
@@ -387,8 +387,10 @@ def test_trials_are_found_by_their_fingerprint_the_newest_first(store, asked, mo
         run = client.create_run(place, number, {"fingerprint": mark, "role": role}, name)
         ids[name] = run.info.run_id
     client.delete_run(ids["deleted"])
-    if asked == "as a server":
-        monkeypatch.setattr(sqlite, "path_of", lambda uri: None)
+    if asked != "as a database":
+        monkeypatch.setattr(sqlite, "runs_with_fingerprints", lambda *_: None)
+    if asked == "page by page":
+        monkeypatch.setattr(stores, "QUERIES_OF_A_PAGE", 3)
     found = store.trials_by_fingerprint({"a", "b", "c"})
     names = {mark: [run.info.run_name for run in runs] for mark, runs in found.items()}
     assert names == {"a": ["second", "first"], "b": ["of another"]}

@@ -388,3 +388,53 @@ def test_files_that_a_server_refuses_are_told_and_left_in_the_folder(
         place = client.get_experiment_by_name("initlab").experiment_id
         statuses = [run.info.status for run in client.search_runs([place])]
         assert sorted(statuses) == ["FAILED", "FINISHED"]
+
+
+MANY = 10_000
+
+
+def clone(sql, name, run_id):
+    """Copy a run ten thousand times, each time with a fingerprint of its own."""
+    copies = f"generate_series(1, {MANY}) AS n"
+    new = "lpad(to_hex(n), 32, '0')"
+    columns = sql(
+        "SELECT string_agg(column_name, ',' ORDER BY ordinal_position) FROM "
+        "information_schema.columns WHERE table_name = 'runs' AND column_name != 'run_uuid'",
+        database=name,
+    ).stdout.strip()
+    statements = [
+        f"INSERT INTO runs (run_uuid, {columns}) SELECT {new}, {columns} FROM runs, {copies} "
+        f"WHERE run_uuid = '{run_id}'",
+        f"INSERT INTO params (key, value, run_uuid) SELECT key, value, {new} FROM params, {copies} "
+        f"WHERE run_uuid = '{run_id}'",
+        "INSERT INTO tags (key, value, run_uuid) SELECT key, CASE key WHEN 'fingerprint' THEN "
+        f"'mark ' || n ELSE value END, {new} FROM tags, {copies} WHERE run_uuid = '{run_id}'",
+        "INSERT INTO latest_metrics (key, value, timestamp, step, is_nan, run_uuid) SELECT key, "
+        f"value, timestamp, step, is_nan, {new} FROM latest_metrics, {copies} "
+        f"WHERE run_uuid = '{run_id}'",
+    ]
+    sql(*statements, "ANALYZE", database=name)
+
+
+def test_ten_thousand_fingerprints_are_looked_up_in_a_few_requests(
+    lab, uri, database, postgres, monkeypatch
+):
+    sql, _ = postgres
+    assert lab.run(f"tracking.uri={uri}", "train.steps=20") == 0
+    store = open_store(uri, "initlab", lab.folder)
+    (run,) = trials(store)
+    clone(sql, database.rpartition("/")[2], run.info.run_id)
+    asked = []
+    search_runs = MlflowClient.search_runs
+
+    def counting(self, *arguments, **options):
+        asked.append(1)
+        return search_runs(self, *arguments, **options)
+
+    monkeypatch.setattr(MlflowClient, "search_runs", counting)
+    found = store.trials_by_fingerprint({f"mark {n}" for n in range(1, MANY + 1)} | {"none"})
+    assert len(found) == MANY
+    assert len(asked) == (11 if store.command is None else 0)
+    some = {f"mark {n}" for n in range(0, 40)}
+    assert set(store.trials_by_fingerprint(some)) == some - {"mark 0"}
+    assert len(asked) == (11 + 40 if store.command is None else 0)

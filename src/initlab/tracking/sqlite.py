@@ -1,5 +1,7 @@
 """SQLite: everything that touches MLflow's database directly, where MLflow itself is too slow.
 
+PostgreSQL has the same tables, and its trials are looked up in the same way.
+
 Tried with the schema of MLflow 3.17.2. With any other schema, and after any error, the functions
 that read its tables return None, and the caller asks MLflow's client instead.
 """
@@ -11,12 +13,13 @@ import re
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Engine, event, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import URL, Engine, NullPool, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 KNOWN_REVISIONS = {"dc11669786a5"}  # of the schema, as Alembic numbers them
 
@@ -24,6 +27,7 @@ HISTORY = (
     "SELECT step, value FROM metrics WHERE run_uuid = ? AND key = ? AND NOT is_nan "
     "ORDER BY step, timestamp"
 )
+IDS = 500  # of runs in one statement
 
 TELL_SECONDS, PATIENCE_SECONDS = 10.0, 120.0  # of waiting for another program's lock
 
@@ -165,24 +169,81 @@ def wait_for(is_free: Callable[[], bool], what: str) -> bool:
     return True
 
 
-def runs_with_fingerprints(
-    database: Path, experiment_id: str, fingerprints: Collection[str]
-) -> list[str] | None:
-    """Return the ids of the runs of an experiment that have one of these fingerprints.
+@dataclass
+class Row:
+    """A run as the tables have it, with some of its tags."""
 
-    MLflow cannot ask for several values of a tag at once, and goes through the tags of all runs for
-    each value; this goes through them once.
+    run_id: str
+    name: str
+    status: str
+    start_time: int
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+def runs_with_fingerprints(
+    uri: str, experiment_id: str, fingerprints: Collection[str], keys: Collection[str]
+) -> list[Row] | None:
+    """Return the runs of an experiment that have one of these fingerprints, and some tags of them.
+
+    MLflow cannot ask for several values of a tag at once, and reads all metrics, params and tags of
+    a run that it finds, which takes three milliseconds a run.
     """
-    with contextlib.suppress(sqlite3.Error), known_tables(database) as connection:
-        if connection is None:
+    with contextlib.suppress(sqlite3.Error, SQLAlchemyError), statements(uri) as execute:
+        if execute is None:
             return None
-        rows = connection.execute(
-            "SELECT run_uuid, value FROM tags JOIN runs USING (run_uuid) "
-            "WHERE key = 'fingerprint' AND experiment_id = ? AND lifecycle_stage = 'active'",
-            [experiment_id],
+        found = execute(
+            "SELECT run_uuid, value FROM tags JOIN runs USING (run_uuid) WHERE key = 'fingerprint' "
+            "AND experiment_id = :experiment AND lifecycle_stage = 'active'"
+            + " AND value = :mark"
+            * (len(fingerprints) == 1),
+            {"experiment": int(experiment_id), "mark": next(iter(fingerprints), "")},
         )
-        return [run_id for run_id, fingerprint in rows if fingerprint in fingerprints]
+        run_ids = [run_id for run_id, fingerprint in found if fingerprint in fingerprints]
+        rows: dict[str, Row] = {}
+        for first in range(0, len(run_ids), IDS):
+            some, wanted = named("run", run_ids[first : first + IDS]), named("key", keys)
+            for run_id, name, status, start, key, value in execute(
+                "SELECT run_uuid, name, status, start_time, key, value "
+                "FROM runs JOIN tags USING (run_uuid) "
+                f"WHERE run_uuid IN ({listed(some)}) AND key IN ({listed(wanted)})",
+                some | wanted,
+            ):
+                row = rows.setdefault(run_id, Row(run_id, name, status, start))
+                row.tags[key] = value
+        return [*rows.values()]
     return None
+
+
+Execute = Callable[[str, Mapping[str, Any]], Iterable[Any]]
+
+
+@contextlib.contextmanager
+def statements(uri: str) -> Iterator[Execute | None]:
+    """Give what reads from MLflow's tables in SQLite or PostgreSQL; None where they are not known.
+
+    A statement has parameters by name, as in :experiment.
+    """
+    database = path_of(uri)
+    if database:
+        with known_tables(database) as tables:
+            yield tables.execute if tables else None
+    elif re.match("postgresql[:+]", uri):
+        with create_engine(uri, poolclass=NullPool).connect() as connection:
+            rows = connection.execute(text("SELECT version_num FROM alembic_version"))
+            known = {revision for (revision,) in rows} <= KNOWN_REVISIONS
+            yield (lambda sql, values: connection.execute(text(sql), values)) if known else None
+    else:
+        yield None
+
+
+def named(prefix: str, values: Iterable[str]) -> dict[str, str]:
+    """Return values as parameters of a statement."""
+    return {f"{prefix}{number}": value for number, value in enumerate(values)}
+
+
+def listed(parameters: Iterable[str]) -> str:
+    """Return parameters as a statement lists them."""
+    return ", ".join(f":{name}" for name in parameters)
 
 
 def metric_histories(

@@ -15,14 +15,17 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from mlflow import MlflowClient
 from mlflow.entities import Run as TrackedRun
+from mlflow.entities import RunData, RunInfo, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_IMAGES
 from sqlalchemy import NullPool, create_engine, make_url
@@ -43,7 +46,7 @@ from initlab.text import mask_password
 from initlab.tracking import chart_view, sqlite
 from initlab.tracking.names import Role, Status, Tag
 from initlab.tracking.provenance import digest
-from initlab.tracking.queries import filter_string, find_runs, search_runs, start_time
+from initlab.tracking.queries import PAGE, filter_string, find_runs, search_runs, start_time
 
 PATIENCE_SECONDS = 15.0  # that a store has to answer, where nobody has said otherwise
 MOST_LETTERS = 200  # of a folder's name
@@ -54,6 +57,11 @@ FAILURES = (
 HTTP = ("http", "https")
 WAITING = {"psycopg", "psycopg2", "pymysql", "mysqldb"}  # drivers that know connect_timeout
 NOT_MLFLOW = "what answers there is no server of MLflow"
+CONNECTIONS = 8  # to a server at once
+QUERIES_OF_A_PAGE = 500  # that take as long as a page of runs
+# The tags that tell what a run is, and whether it goes on.
+TOLD_BY: list[str] = [Tag.ROLE, Tag.FINGERPRINT]
+TOLD_BY += [f"{whose}.{what}" for whose in (OWN, HEAD) for what in ("host", "pid", "started")]
 CLAIMS = 5  # how often two that claim the same at the same time give way to each other
 GIVE_WAY_SECONDS = 0.05  # times one to eleven, by chance
 SPARE_BYTES = 4 << 20  # what must fit on the disk before a run begins
@@ -124,26 +132,42 @@ class Store:
     def trials_by_fingerprint(self, fingerprints: Collection[str]) -> dict[str, list[TrackedRun]]:
         """Return the trials of the experiment by their fingerprint, the newest first.
 
-        A thousand fingerprints take as long as one in a SQLite database; elsewhere each is a query.
+        From a database they have only the tags that tell what became of them, and ten thousand take
+        a second. A server is asked for each fingerprint; or, where there are many, for all trials,
+        if those are few enough.
         """
-        place = [self.experiment_id]
-        database = sqlite.path_of(self.uri)
         with explained(self.uri):
-            run_ids = None
-            if database:
-                run_ids = sqlite.runs_with_fingerprints(database, self.experiment_id, fingerprints)
-            if run_ids is not None:
-                runs = [*find_runs(self.client, run_ids, place).values()]
-            elif len(fingerprints) > 1 and not self.has(Tag.ROLE, Role.TRIAL):
-                return {}  # nothing could be found
+            rows = sqlite.runs_with_fingerprints(
+                self.uri, self.experiment_id, fingerprints, TOLD_BY
+            )
+            if rows is not None:
+                runs = [made_of(row, self.experiment_id) for row in rows]
+            elif (few := self.few_trials(len(fingerprints) // QUERIES_OF_A_PAGE)) is not None:
+                runs = [run for run in few if run.data.tags.get(Tag.FINGERPRINT) in fingerprints]
             else:
-                conditions = (f"tags.fingerprint = {filter_string(mark)}" for mark in fingerprints)
-                runs = [run for each in conditions for run in search_runs(self.client, each, place)]
+                runs = self.search_at_once(
+                    f"tags.fingerprint = {filter_string(mark)}" for mark in fingerprints
+                )
         found: dict[str, list[TrackedRun]] = {}
         for run in sorted(runs, key=start_time, reverse=True):
             if run.data.tags.get(Tag.ROLE) == Role.TRIAL:
                 found.setdefault(run.data.tags[Tag.FINGERPRINT], []).append(run)
         return found
+
+    def few_trials(self, pages: int) -> list[TrackedRun] | None:
+        """Return all trials of the experiment, None if they do not fit on so many pages."""
+        if not pages:
+            return None
+        trials = search_runs(self.client, f"tags.{Tag.ROLE} = '{Role.TRIAL}'", [self.experiment_id])
+        found = [*islice(trials, pages * PAGE + 1)]
+        return found if len(found) <= pages * PAGE else None
+
+    def search_at_once(self, conditions: Iterable[str]) -> list[TrackedRun]:
+        """Return the runs of the experiment that match any of some filters."""
+        place = [self.experiment_id]
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            found = pool.map(lambda each: [*search_runs(self.client, each, place)], conditions)
+            return [run for runs in found for run in runs]
 
     def run_of(self, fingerprint: str, besides: str = "") -> TrackedRun | None:
         """Return a trial that has the numbers of a fingerprint, or makes them in another process.
@@ -241,6 +265,14 @@ class Store:
             tags = self.client.get_experiment(self.experiment_id).tags
             for old in chart_view.outdated_views(tags):
                 self.client.delete_experiment_tag(self.experiment_id, old)
+
+
+def made_of(row: sqlite.Row, experiment_id: str) -> TrackedRun:
+    """Return a run as MLflow would, without its params and metrics."""
+    info = RunInfo(
+        row.run_id, experiment_id, "", row.status, row.start_time, None, "active", run_name=row.name
+    )
+    return TrackedRun(info, RunData(tags=[RunTag(*tag) for tag in row.tags.items()]))
 
 
 def all_claims_of(sweep: str) -> str:
