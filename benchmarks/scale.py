@@ -1,6 +1,11 @@
-"""The cost of a trial in stores of up to 2,000 trials of 1,000 losses, on SQLite and PostgreSQL.
+"""The cost of large grids, and of a trial in stores of up to 2,000 trials of 1,000 losses.
 
-    python benchmarks/scale.py [--trials 2000] [--losses 1000] [--rounds 15]
+    python benchmarks/scale.py [--trials 2000] [--losses 1000] [--rounds 15] [--grids 10000]
+                               [--only grids]
+
+Grids of a thousand trials, of `--grids` and of ten times as many are checked and looked up by a dry
+run of the real command, and begun for real until the first trial trains. Then `compare.py` compares
+a sweep of `--grids` runs, copies of 25 with other seeds, in a SQLite database.
 
 The real command runs a sweep of 25 trials, whose rows are copied in the database, with other ids,
 fingerprints and times, until the store has the size wanted. Then trials and sweeps are measured in
@@ -28,6 +33,7 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
@@ -276,18 +282,19 @@ class Source:
 
 @dataclass
 class Child:
-    """A command that ran as a separate process: its time and its peak memory."""
+    """A command that ran as a separate process: its times and its peak memory."""
 
     seconds: float
     mib: float
+    processor_seconds: float
 
 
-def command(folder: Path, *arguments: str) -> Child:
-    """Run `python src/train.py`; raises `RuntimeError` with its output if it fails."""
+def command(folder: Path, *arguments: str, script: str = "train.py") -> Child:
+    """Run a command of the project; raises `RuntimeError` with its output if it fails."""
     start = perf_counter()
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(
-            [sys.executable, SRC / "train.py", *arguments],
+            [sys.executable, SRC / script, *arguments],
             cwd=folder, stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
         _, status, used = os.wait4(process.pid, 0)
@@ -296,7 +303,8 @@ def command(folder: Path, *arguments: str) -> Child:
             output.seek(0)
             raise RuntimeError(output.read())
     unit = 1 if sys.platform == "darwin" else 1024
-    return Child(perf_counter() - start, used.ru_maxrss * unit / 2**20)
+    spent = used.ru_utime + used.ru_stime
+    return Child(perf_counter() - start, used.ru_maxrss * unit / 2**20, spent)
 
 
 class Site:
@@ -325,7 +333,7 @@ class Site:
         self.trials += 1
         start = perf_counter()
         trial = self.checked(f"seed={1000 + self.trials}", *settings)
-        assert look_up_one(self.store, trial.spec.fingerprint) == (State.NEW, "")
+        assert look_up_one(self.store, trial.fingerprint) == (State.NEW, "")
         spec = replace(trial.spec, folder=self.folder / str(self.trials))
         result = attempt(spec)
         whole = perf_counter() - start
@@ -452,8 +460,113 @@ def races(backend: Backend, sizes: list[int], settings: list[str], rounds: int) 
     print(flush=True)
 
 
+def axes(trials: int) -> list[str]:
+    """Return a grid of so many trials, a multiple of a thousand: options, a number, seeds."""
+    inits, activations = "init=xavier,he,std001,lecun,orthogonal", "activation=relu,tanh"
+    return [
+        inits,
+        activations,
+        "optimizer.lr=range(0.01,0.11,0.01)",
+        f"seed=range({trials // 100})",
+    ]
+
+
+def checked(folder: Path, trials: int) -> Child:
+    """Check a grid and look it up in a new store, in a dry run."""
+    place = [f"tracking.uri=sqlite:///{folder / 'none.db'}", f"hydra.sweep.dir={folder / 'none'}"]
+    return command(folder, "-m", *axes(trials), "sweep.dry_run=true", *place)
+
+
+def begun(folder: Path, trials: int) -> float:
+    """Return the seconds from the start of a sweep until its first trial trains; then stop it."""
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        place = [f"tracking.uri=sqlite:///{scratch}/mlflow.db", f"hydra.sweep.dir={scratch}/sweep"]
+        start = perf_counter()
+        process = subprocess.Popen(
+            [sys.executable, SRC / "train.py", "-m", *axes(trials), *TINY, *place],
+            cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        while not [*Path(scratch).glob("mlruns/*/*/artifacts/config.yaml")]:
+            if process.poll() is not None:
+                raise RuntimeError(f"the sweep ended with status {process.returncode}")
+            time.sleep(0.05)
+        seconds = perf_counter() - start
+        process.send_signal(signal.SIGINT)
+        process.wait()
+    return seconds
+
+
+def grid_races(most: int, rounds: int) -> Iterator[Race]:
+    """Yield the races of grids of a thousand trials, of so many, and of ten times as many."""
+    sizes = {f"{size:,} trials": size for size in sorted({1000, most, 10 * most})}
+    own = f"{most:,} trials"
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        children: dict[str, Child] = {}
+
+        def check(name: str) -> float:
+            children[name] = checked(folder, sizes[name])
+            return children[name].seconds
+
+        times = interleaved({name: partial(check, name) for name in sizes}, rounds)
+        spent = {name: child.processor_seconds for name, child in children.items()}
+        memory = {name: child.mib for name, child in children.items()}
+        notes = {"processor_seconds": spent, "most_memory_mib": memory}
+        yield Race("checking a grid: a dry run", times, own, notes=notes)
+        contenders = {name: partial(begun, folder, size) for name, size in sizes.items()}
+        times = interleaved(contenders, rounds)
+        yield Race("from the command to the first training of a grid", times, own)
+
+
+def report_race(most: int, losses: int, rounds: int) -> Iterator[Race]:
+    """Yield the race of comparing a sweep of so many runs in a database."""
+    with tempfile.TemporaryDirectory() as scratch:
+        backend = Sqlite(Path(scratch))
+        sizes = [GRID_TRIALS, most]
+        source = grow(backend, sizes, [*TINY, f"train.steps={losses}"])
+        names = {f"{size:,} runs": size for size in sizes}
+        children: dict[str, Child] = {}
+        pages: dict[str, float] = {}
+        for size in sizes:
+            join(backend.uri(f"trials_{size}"), source)
+
+        def compare(name: str) -> float:
+            uri, folder = backend.uri(f"trials_{names[name]}"), Path(scratch) / name
+            typed = ["large", "--uri", uri, "--output", str(folder)]
+            children[name] = command(Path(scratch), *typed, script="compare.py")
+            pages[name] = (folder / "report.html").stat().st_size / MILLIONS
+            return children[name].seconds
+
+        times = interleaved({name: partial(compare, name) for name in names}, rounds)
+        memory = {name: child.mib for name, child in children.items()}
+        notes = {"most_memory_mib": memory, "page_mb": pages}
+        yield Race("compare.py over one sweep in SQLite", times, [*names][-1], notes=notes)
+
+
+def join(uri: str, source: Source) -> None:
+    """Make one sweep of all copies, each with a seed of its own."""
+    engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
+    tags, params = source.tables.tables["tags"], source.tables.tables["params"]
+    seeds = GRID[1].count(",") + 1
+    with engine.begin() as connection:
+        copies = sqlalchemy.select(tags.c.value).where(tags.c.key == "sweep").distinct()
+        for number, sweep in enumerate(sorted(connection.scalars(copies))):
+            runs = sqlalchemy.select(tags.c.run_uuid).where(
+                tags.c.key == "sweep", tags.c.value == sweep
+            )
+            own = params.update().where(params.c.key == "seed", params.c.run_uuid.in_(runs))
+            seed = sqlalchemy.cast(params.c.value, sqlalchemy.Integer) + number * seeds
+            connection.execute(own.values(value=sqlalchemy.cast(seed, sqlalchemy.String)))
+        connection.execute(tags.update().where(tags.c.key == "sweep").values(value="large"))
+
+
 def all_races(arguments: argparse.Namespace) -> Iterator[Race]:
-    """Yield the races on all backends that are installed."""
+    """Yield the races of large grids, and those on all backends that are installed."""
+    few = max(arguments.rounds // 5, 1)
+    yield from grid_races(arguments.grids, few)
+    yield from report_race(arguments.grids, arguments.losses, few)
+    if arguments.only == "grids":
+        return
     wholes = [round(share * arguments.trials / GRID_TRIALS) for share in SIZES]
     sizes = sorted({GRID_TRIALS * max(whole, LEAST_SWEEPS) for whole in wholes})
     settings = [*TINY, f"train.steps={arguments.losses}"]
@@ -472,13 +585,15 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=2000)
     parser.add_argument("--losses", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--grids", type=int, default=10_000)
+    parser.add_argument("--only", choices=["grids"])
     arguments = parser.parse_args()
     register()
     with (
         initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"),
         threadpool_limits(1, user_api="blas"),
     ):
-        publish("scale", all_races(arguments), **vars(arguments))
+        publish("scale" if not arguments.only else "grids", all_races(arguments), **vars(arguments))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from hydra_plugins.initlab_ray import RayLauncher
 from hydra_plugins.initlab_slurm import SlurmLauncher
 from initlab.config import ConfigError
 from initlab.sweep import remote
-from initlab.sweep.engine import Here
+from initlab.sweep.engine import Here, Restarted
 from initlab.sweep.on_slurm import parsed
 from initlab.sweep.pool import Pool
 
@@ -91,3 +91,52 @@ def test_the_states_of_single_jobs_and_of_the_tasks_of_an_array_are_read():
         "8_3": "PENDING",
         "8_5": "PENDING",
     }
+
+
+TINY = ("train.steps=5", "model.hidden=[4]", "tracking.pictures=false")
+
+
+def test_a_sweep_whose_engine_breaks_reports_what_has_ended(lab, monkeypatch, capsys):
+    answers, calls = Here.answers, []
+
+    def breaking(engine):
+        calls.append(engine)
+        if len(calls) == 2:
+            raise ConfigError("the cluster is gone")
+        yield from answers(engine)
+
+    monkeypatch.setattr(Here, "answers", breaking)
+    assert lab.run("-m", "seed=0,1,2", *TINY) == 1
+    printed = capsys.readouterr().out
+    assert "error: the cluster is gone" in printed
+    assert "not run: 2 of 3 trials. The same command resumes here." in printed
+    assert "not known" not in printed
+    assert (lab.outputs / "sweep" / "report.html").exists()
+
+
+def test_an_engine_that_breaks_before_anything_has_ended_is_one_error(lab, monkeypatch, capsys):
+    def breaking(engine):
+        raise ConfigError("the cluster is gone")
+
+    monkeypatch.setattr(Here, "answers", breaking)
+    assert lab.run("-m", "seed=0,1,2", *TINY) == 2
+    assert capsys.readouterr().err == "error: the cluster is gone\n"
+    assert lab.runs() == []
+
+
+def test_the_run_of_a_trial_that_is_made_once_more_is_closed_first(lab, monkeypatch, capsys):
+    answers, left = Here.answers, []
+
+    def restarting(engine):
+        if not left:  # as of a worker on a host that has failed
+            tags = {"role": "trial", "sweep": "sweep", "process.host": "another"}
+            fingerprint = engine.begun[0][1].task.args[0].fingerprint
+            experiment = lab.client.get_experiment_by_name("initlab").experiment_id
+            left.append(lab.client.create_run(experiment, tags=tags | {"fingerprint": fingerprint}))
+            yield engine.begun[0][0], Restarted()
+        yield from answers(engine)
+
+    monkeypatch.setattr(Here, "answers", restarting)
+    assert lab.run("-m", "seed=0,1", *TINY) == 0
+    assert lab.client.get_run(left[0].info.run_id).info.status == "KILLED"
+    assert [run.info.status for run in lab.runs()].count("FINISHED") == 2

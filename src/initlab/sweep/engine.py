@@ -28,6 +28,11 @@ class Interrupted:
     reason: str = ""
 
 
+@dataclass(frozen=True)
+class Restarted:
+    """A call has lost its worker by no fault of its own, and will be made once more."""
+
+
 class Engine(ABC):
     """Calls a function on arguments.
 
@@ -56,7 +61,10 @@ class Engine(ABC):
     def run(
         self, function: Callable[[Any], Any], arguments: Iterable[Any]
     ) -> Iterator[tuple[int, Any]]:
-        """Call `function` on each argument; yield (index, `Started`), later (index, answer)."""
+        """Call `function` on each argument; yield (index, `Started`), later (index, answer).
+
+        In between there may be (index, `Restarted`). Raises a `UserError` if it cannot go on.
+        """
 
     def drain(self) -> None:
         """Begin no further call."""
@@ -129,7 +137,10 @@ class Workers(Engine):
 
     @abstractmethod
     def answers(self) -> Iterator[tuple[int, Any]]:
-        """Wait for `AGAIN_SECONDS` at most; yield the index and the answer of what has ended."""
+        """Wait for `AGAIN_SECONDS` at most; yield the index and the answer of what has ended.
+
+        Likewise of what was `Restarted`.
+        """
 
     @abstractmethod
     def interrupt(self) -> None:

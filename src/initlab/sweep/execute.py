@@ -164,7 +164,7 @@ def conclude(
     if launched.caught:
         return 128 + launched.caught[0]
     failed = any(each.result.outcome == Outcome.FAILED for each in launched.ended)
-    return int(failed or launched.untold > 0)
+    return int(failed or launched.broken or launched.untold > 0)
 
 
 def print_interrupted(folder: Path) -> None:

@@ -19,11 +19,11 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from initlab import process
-from initlab.checks import one_line
+from initlab.checks import UserError, one_line
 from initlab.config import PROJECT, output_folder
 from initlab.run import OpenPruner, Result, RunSpec, attempt
 from initlab.sweep.compose import quote_override
-from initlab.sweep.engine import Engine, Interrupted, Started
+from initlab.sweep.engine import Engine, Interrupted, Restarted, Started
 from initlab.sweep.plan import TrialPlan
 from initlab.sweep.progress import SweepProgress
 from initlab.tracking import provenance
@@ -54,12 +54,14 @@ class Launched:
     elsewhere  those that another sweep has run meanwhile, or is running
     caught     the signals that stopped the others
     untold     how many were started, and may still run: their launcher has not told of them
+    broken     whether the engine could not go on
     """
 
     ended: list[Ending]
     elsewhere: list[Ending]
     caught: list[int]
     untold: int = 0
+    broken: bool = False
 
 
 class Launcher(Protocol):
@@ -102,14 +104,16 @@ def launch(
                     launched.untold += 1
                     progress.started()
                     continue
+                if isinstance(event, (Restarted, Interrupted)) and store:
+                    close(store, folder.name, taken[index])
+                if isinstance(event, Restarted):
+                    continue
                 launched.untold -= 1
                 trial, result = taken[index], result_of(event)
                 if result.taken:
                     launched.elsewhere.append(Ending(trial, result))
                     progress.elsewhere()
                     continue
-                if store and isinstance(event, Interrupted):
-                    store.close_trial(folder.name, trial.fingerprint)
                 launched.ended.append(Ending(trial, result))
                 report(index, result)
                 progress.ended(trial.name, result)
@@ -119,7 +123,21 @@ def launch(
         except KeyboardInterrupt:
             if not launched.caught:
                 raise
+        except UserError as error:  # of the engine; what has ended so far is worth a report
+            if not launched.ended:
+                raise
+            progress.say(f"error: {error}")
+            launched.broken, launched.untold = True, 0  # it has ended what ran
     return launched
+
+
+def close(store: Store, sweep: str, trial: TrialPlan) -> None:
+    """Close the run that a trial may have open in a process that is gone.
+
+    If the store cannot be reached, the next sweep does it.
+    """
+    with contextlib.suppress(UserError):
+        store.close_trial(sweep, trial.fingerprint)
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ from initlab.checks import one_line
 from initlab.config import ConfigError
 from initlab.process import environment, identity, is_gone
 from initlab.sweep import remote
-from initlab.sweep.engine import Interrupted, Workers, interruptible, tell_unraisable
+from initlab.sweep.engine import Interrupted, Restarted, Workers, interruptible, tell_unraisable
 
 POLL_SECONDS = 0.1
 STATE_SECONDS = 1.0  # after which Slurm is asked again
@@ -101,16 +101,18 @@ class Slurm(Workers):
         self.fruitless = 0
         self.began = self.asked = 0.0
         self.told: set[str] = set()
+        self.found = False
         self.interrupted = False
 
     def fit(self, calls: int, seconds: float) -> Slurm:
         """Check that Slurm is there."""
-        if calls and not self.told:
+        if calls and not self.found:
             for command in ("sbatch", "squeue", "scancel", "scontrol"):
                 if shutil.which(command) is None:
                     raise ConfigError(f"hydra/launcher=slurm: there is no command {command} here")
             ask("sbatch", "--version")
             ask("squeue", "--noheader", "--me")
+            self.found = True
         self.calls = calls
         return self
 
@@ -138,7 +140,7 @@ class Slurm(Workers):
                 executor = submitit.SlurmExecutor(folder=self.spool / "jobs")
                 executor.update_parameters(
                     job_name="initlab",
-                    signal_delay_s=SIGNAL_SECONDS,
+                    signal_delay_s=min(SIGNAL_SECONDS, 15 * self.parameters.get("time", 60)),
                     stderr_to_stdout=True,
                     **{"time": None, **self.parameters},
                 )
@@ -269,6 +271,7 @@ class Slurm(Workers):
                 why = "has used up its time" if late else "was preempted"
                 self.say(f"job {worker.job} {why}; its trial will run again")
                 self.again.append((index, argument))
+                yield index, Restarted()
             else:
                 yield (
                     index,

@@ -39,10 +39,11 @@ def launch_shared(
         whole.ended.extend(launched.ended)
         whole.caught.extend(launched.caught)
         whole.untold += launched.untold
+        whole.broken = whole.broken or launched.broken
         taken.extend(launched.elsewhere)
         failed = any(each.result.outcome == Outcome.FAILED for each in launched.ended)
         stops = failed and waiting.sweep.on_error == "stop"
-        if store is None or whole.caught or stops:
+        if store is None or whole.caught or whole.broken or stops:
             break
         try:
             with stopping(None, progress.say, whole.caught):
