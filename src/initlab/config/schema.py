@@ -6,6 +6,7 @@ fields of one dataclass.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import itertools
 from collections import Counter
@@ -183,10 +184,18 @@ def zipped_keys(value: Any) -> list[list[str]]:
 
 def load_option(group: str, option: str) -> Any:
     """Return the object of an option, with the settings of its file."""
-    settings = OmegaConf.load(PROJECT / "conf" / group / f"{option}.yaml")
+    return OmegaConf.to_object(read_option(PROJECT / "conf" / group / f"{option}.yaml", group))
+
+
+@functools.cache
+def read_option(file: Path, group: str) -> DictConfig:
+    """Return the settings of an option's file, which is read once: a grid asks for them often."""
+    settings = OmegaConf.load(file)
     assert isinstance(settings, DictConfig)
     schema = SCHEMAS[group][settings.pop("defaults")[0][f"/schema/{group}@_here_"]]
-    return OmegaConf.to_object(OmegaConf.merge(schema, settings))
+    merged = OmegaConf.merge(schema, settings)
+    assert isinstance(merged, DictConfig)
+    return merged
 
 
 def options(group: str) -> list[str]:

@@ -20,7 +20,7 @@ from initlab.report.score import Score
 from initlab.report.terminal import print_results
 from initlab.sweep.launch import Ending, Launched, Launcher, seconds_of
 from initlab.sweep.plan import Grid, TrialPlan, look_up, refuse_existing
-from initlab.sweep.progress import checking, print_plan
+from initlab.sweep.progress import busy, checking, print_plan
 from initlab.sweep.sharing import launch_shared
 from initlab.sweep.waiting import Waiting
 from initlab.text import mask_password
@@ -60,7 +60,7 @@ def run_grid(
     checked = [
         grid.check(n) for n in checking(range(len(grid)) if whole else grid.covering(MOST_PAIRS))
     ]
-    with gc_paused():
+    with gc_paused(), busy("opening the store"):
         store = open_for(config) if config.tracking.enabled else None
         gc.freeze()  # MLflow as well
     trials = [*look_up(checked, store)] if whole else []

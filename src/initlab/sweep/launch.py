@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -218,7 +219,9 @@ def stopping(
             process.stops.append(number)
             raise KeyboardInterrupt
         if len(caught) == 1:
-            say("stopping: closing the running trials; Ctrl-C again ends them at once")
+            words = "stopping: closing the running trials; Ctrl-C again ends them at once"
+            # By a thread: the main one may be in the middle of printing, and cannot begin again.
+            threading.Thread(target=say, args=[words]).start()
             engine.stop()
         else:
             engine.kill()

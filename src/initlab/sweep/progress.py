@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import TypeVar
 
@@ -134,6 +135,12 @@ def checking(items: Sequence[Item]) -> Iterable[Item]:
     return track(
         items, "checking", console=console, transient=True, disable=not console.is_terminal
     )
+
+
+def busy(words: str) -> AbstractContextManager[object]:
+    """Show on a terminal what takes a while."""
+    console = make_console()
+    return console.status(words) if console.is_terminal else nullcontext()
 
 
 def print_plan(trials: Sequence[TrialPlan]) -> None:

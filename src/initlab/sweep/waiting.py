@@ -63,3 +63,5 @@ class Waiting:
                 self.count -= 1
                 progress.unfit()
                 progress.say(f"{name} cannot be run: {error}")
+                if self.sweep.on_error == "stop":
+                    return
