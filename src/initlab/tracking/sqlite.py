@@ -23,6 +23,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 KNOWN_REVISIONS = {"dc11669786a5"}  # of the schema, as Alembic numbers them
 
+LOCK = int.from_bytes(b"initlab")  # the number of the lock that our processes take
 IDS = 500  # of runs in one statement
 
 TELL_SECONDS, PATIENCE_SECONDS = 10.0, 120.0  # of waiting for another program's lock
@@ -223,13 +224,41 @@ def statements(uri: str) -> Iterator[Execute | None]:
     if database:
         with known_tables(database) as tables:
             yield tables.execute if tables else None
-    elif re.match("postgresql[:+]", uri):
+    elif is_postgresql(uri):
         with create_engine(uri, poolclass=NullPool).connect() as connection:
             rows = connection.execute(text("SELECT version_num FROM alembic_version"))
             known = {revision for (revision,) in rows} <= KNOWN_REVISIONS
             yield (lambda sql, values: connection.execute(text(sql), values)) if known else None
     else:
         yield None
+
+
+@contextlib.contextmanager
+def alone_with_tables(uri: str) -> Iterator[None]:
+    """Let one process at a time make MLflow's tables in PostgreSQL, or change them.
+
+    MLflow itself fails where two begin with an empty database. Where they are known nobody waits.
+    """
+    if not is_postgresql(uri):
+        yield
+        return
+    with create_engine(
+        uri, poolclass=NullPool, isolation_level="AUTOCOMMIT"
+    ).connect() as connection:
+        try:
+            rows = connection.execute(text("SELECT version_num FROM alembic_version"))
+            known = {revision for (revision,) in rows} <= KNOWN_REVISIONS
+        except SQLAlchemyError:  # there is no such table yet
+            known = False
+        if not known:
+            connection.execute(text(f"SET lock_timeout = '{PATIENCE_SECONDS:.0f}s'"))
+            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": LOCK})
+        yield  # the lock ends with the connection
+
+
+def is_postgresql(uri: str) -> bool:
+    """Return whether an address is of PostgreSQL, by whatever driver."""
+    return bool(re.match("postgresql[:+]", uri))
 
 
 def named(prefix: str, values: Iterable[str]) -> dict[str, str]:

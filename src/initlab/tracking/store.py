@@ -327,7 +327,7 @@ def open_store(
 @functools.cache
 def admitted(uri: str, experiment: str, timeout: float) -> tuple[MlflowClient, str]:
     """Return a client of a server, and the id of an experiment; each is asked for once."""
-    with quick_and_quiet(timeout):
+    with quick_and_quiet(timeout), sqlite.alone_with_tables(uri):
         client = Client(uri)
         return client, make_experiment(client, experiment, None)
 
