@@ -23,6 +23,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 KNOWN_REVISIONS = {"dc11669786a5"}  # of the schema, as Alembic numbers them
 
+REVISIONS = "SELECT version_num FROM alembic_version"
 LOCK = int.from_bytes(b"initlab")  # the number of the lock that our processes take
 IDS = 500  # of runs in one statement
 
@@ -69,10 +70,16 @@ def known_tables(database: Path) -> Iterator[sqlite3.Connection | None]:
     with contextlib.ExitStack() as stack:
         try:
             connection = stack.enter_context(connected(database))
-            rows = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+            known = is_known(connection.execute(REVISIONS))
         except sqlite3.Error:
-            rows = []
-        yield connection if rows and {revision for (revision,) in rows} <= KNOWN_REVISIONS else None
+            known = False
+        yield connection if known else None
+
+
+def is_known(rows: Iterable[Any]) -> bool:
+    """Return whether the answer to `REVISIONS` is a schema that is known here."""
+    found = {revision for (revision,) in rows}
+    return bool(found) and found <= KNOWN_REVISIONS
 
 
 def tables_of(database: Path) -> set[str]:
@@ -85,7 +92,7 @@ def tables_of(database: Path) -> set[str]:
 def revision_of(database: Path) -> str:
     """Return the revision of a schema that Alembic keeps, "" before the first."""
     with connected(database) as connection:
-        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        row = connection.execute(REVISIONS).fetchone()
         return str(row[0]) if row else ""
 
 
@@ -226,8 +233,7 @@ def statements(uri: str) -> Iterator[Execute | None]:
             yield tables.execute if tables else None
     elif is_postgresql(uri):
         with create_engine(uri, poolclass=NullPool).connect() as connection:
-            rows = connection.execute(text("SELECT version_num FROM alembic_version"))
-            known = {revision for (revision,) in rows} <= KNOWN_REVISIONS
+            known = is_known(connection.execute(text(REVISIONS)))
             yield (lambda sql, values: connection.execute(text(sql), values)) if known else None
     else:
         yield None
@@ -242,14 +248,11 @@ def alone_with_tables(uri: str) -> Iterator[None]:
     if not is_postgresql(uri):
         yield
         return
-    with create_engine(
-        uri, poolclass=NullPool, isolation_level="AUTOCOMMIT"
-    ).connect() as connection:
-        try:
-            rows = connection.execute(text("SELECT version_num FROM alembic_version"))
-            known = {revision for (revision,) in rows} <= KNOWN_REVISIONS
-        except SQLAlchemyError:  # there is no such table yet
-            known = False
+    engine = create_engine(uri, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        known = False
+        with contextlib.suppress(SQLAlchemyError):  # where there is no such table yet
+            known = is_known(connection.execute(text(REVISIONS)))
         if not known:
             connection.execute(text(f"SET lock_timeout = '{PATIENCE_SECONDS:.0f}s'"))
             connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": LOCK})

@@ -254,7 +254,7 @@ class Store:
         """Take back what `claim_sweep` has left, once the runs of the sweep have its id."""
         if self.is_sqlite:
             return
-        with explained(self.uri):
+        with explained(self.uri), quick_and_quiet(self.timeout):
             if claim_of(sweep) in self.client.get_experiment(self.experiment_id).tags:
                 self.client.delete_experiment_tag(self.experiment_id, claim_of(sweep))
 
