@@ -67,7 +67,8 @@ def postgres():
         return subprocess.run([*user, *psql], check=True, capture_output=True, text=True, cwd="/")
 
     try:
-        wait_for(lambda: Path(f"{folder}/.s.PGSQL.{port}").exists())
+        is_ready = [BINARIES[-1] / "pg_isready", "-q", "-h", folder, "-p", str(port)]
+        wait_for(lambda: subprocess.run(is_ready).returncode == 0)
         sql(f"CREATE ROLE initlab LOGIN CREATEDB PASSWORD '{PASSWORD}'")
         yield sql, port
     finally:
@@ -313,6 +314,18 @@ def test_a_server_that_cannot_keep_files_is_refused_before_any_trial(
     error = capfd.readouterr().err
     assert error.count("error: ") == 1
     assert "the files of the experiment initlab cannot be kept in mlflow-artifacts:/" in error
+
+
+def test_two_heads_may_begin_with_an_empty_database(lab, postgres):
+    sql, port = postgres
+    sql("CREATE DATABASE empty OWNER initlab")
+    line = ["-m", f"tracking.uri={address_of(port, 'empty')}", "seed=range(4)", *TINY]
+    heads = [lab.start(*line, cwd=lab.folder) for _ in range(2)]
+    for head in heads:
+        _, error = head.communicate(timeout=240)
+        assert head.returncode == 0, error
+    store = open_store(address_of(port, "empty"), "initlab", lab.folder)
+    assert [run.info.status for run in trials(store)] == ["FINISHED"] * 4
 
 
 def recorded(client, run):

@@ -159,8 +159,8 @@ def conclude(
         except KeyboardInterrupt:
             print_interrupted(folder)
             return 128 + signal.SIGINT
-    if store:
-        store.release_sweep(folder.name)
+        if store:
+            store.release_sweep(folder.name)
     if launched.caught:
         return 128 + launched.caught[0]
     failed = any(each.result.outcome == Outcome.FAILED for each in launched.ended)

@@ -23,6 +23,8 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 KNOWN_REVISIONS = {"dc11669786a5"}  # of the schema, as Alembic numbers them
 
+REVISIONS = "SELECT version_num FROM alembic_version"
+LOCK = int.from_bytes(b"initlab")  # the number of the lock that our processes take
 HISTORY = (
     "SELECT step, value FROM metrics WHERE run_uuid = ? AND key = ? AND NOT is_nan "
     "ORDER BY step, timestamp"
@@ -72,10 +74,16 @@ def known_tables(database: Path) -> Iterator[sqlite3.Connection | None]:
     with contextlib.ExitStack() as stack:
         try:
             connection = stack.enter_context(connected(database))
-            rows = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+            known = is_known(connection.execute(REVISIONS))
         except sqlite3.Error:
-            rows = []
-        yield connection if rows and {revision for (revision,) in rows} <= KNOWN_REVISIONS else None
+            known = False
+        yield connection if known else None
+
+
+def is_known(rows: Iterable[Any]) -> bool:
+    """Return whether the answer to `REVISIONS` is a schema that is known here."""
+    found = {revision for (revision,) in rows}
+    return bool(found) and found <= KNOWN_REVISIONS
 
 
 def tables_of(database: Path) -> set[str]:
@@ -88,7 +96,7 @@ def tables_of(database: Path) -> set[str]:
 def revision_of(database: Path) -> str:
     """Return the revision of a schema that Alembic keeps, "" before the first."""
     with connected(database) as connection:
-        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        row = connection.execute(REVISIONS).fetchone()
         return str(row[0]) if row else ""
 
 
@@ -227,13 +235,37 @@ def statements(uri: str) -> Iterator[Execute | None]:
     if database:
         with known_tables(database) as tables:
             yield tables.execute if tables else None
-    elif re.match("postgresql[:+]", uri):
+    elif is_postgresql(uri):
         with create_engine(uri, poolclass=NullPool).connect() as connection:
-            rows = connection.execute(text("SELECT version_num FROM alembic_version"))
-            known = {revision for (revision,) in rows} <= KNOWN_REVISIONS
+            known = is_known(connection.execute(text(REVISIONS)))
             yield (lambda sql, values: connection.execute(text(sql), values)) if known else None
     else:
         yield None
+
+
+@contextlib.contextmanager
+def alone_with_tables(uri: str) -> Iterator[None]:
+    """Let one process at a time make MLflow's tables in PostgreSQL, or change them.
+
+    MLflow itself fails where two begin with an empty database. Where they are known nobody waits.
+    """
+    if not is_postgresql(uri):
+        yield
+        return
+    engine = create_engine(uri, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        known = False
+        with contextlib.suppress(SQLAlchemyError):  # where there is no such table yet
+            known = is_known(connection.execute(text(REVISIONS)))
+        if not known:
+            connection.execute(text(f"SET lock_timeout = '{PATIENCE_SECONDS:.0f}s'"))
+            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": LOCK})
+        yield  # the lock ends with the connection
+
+
+def is_postgresql(uri: str) -> bool:
+    """Return whether an address is of PostgreSQL, by whatever driver."""
+    return bool(re.match("postgresql[:+]", uri))
 
 
 def named(prefix: str, values: Iterable[str]) -> dict[str, str]:

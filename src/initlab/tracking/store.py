@@ -254,7 +254,7 @@ class Store:
         """Take back what `claim_sweep` has left, once the runs of the sweep have its id."""
         if self.is_sqlite:
             return
-        with explained(self.uri):
+        with explained(self.uri), quick_and_quiet(self.timeout):
             if claim_of(sweep) in self.client.get_experiment(self.experiment_id).tags:
                 self.client.delete_experiment_tag(self.experiment_id, claim_of(sweep))
 
@@ -327,7 +327,7 @@ def open_store(
 @functools.cache
 def admitted(uri: str, experiment: str, timeout: float) -> tuple[MlflowClient, str]:
     """Return a client of a server, and the id of an experiment; each is asked for once."""
-    with quick_and_quiet(timeout):
+    with quick_and_quiet(timeout), sqlite.alone_with_tables(uri):
         client = Client(uri)
         return client, make_experiment(client, experiment, None)
 
