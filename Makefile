@@ -52,6 +52,8 @@ bench: .venv/bench
 	$(BIN)/python benchmarks/sweep.py
 	$(BIN)/python benchmarks/report.py
 	$(BIN)/python benchmarks/scale.py
+	$(BIN)/python benchmarks/server.py
+	$(BIN)/python benchmarks/engines.py
 	$(BIN)/python benchmarks/page.py
 
 parity: .venv/bench

@@ -560,13 +560,15 @@ def join(uri: str, source: Source) -> None:
         connection.execute(tags.update().where(tags.c.key == "sweep").values(value="large"))
 
 
-def all_races(arguments: argparse.Namespace) -> Iterator[Race]:
-    """Yield the races of large grids, and those on all backends that are installed."""
+def large_races(arguments: argparse.Namespace) -> Iterator[Race]:
+    """Yield the races of large grids."""
     few = max(arguments.rounds // 5, 1)
     yield from grid_races(arguments.grids, few)
     yield from report_race(arguments.grids, arguments.losses, few)
-    if arguments.only == "grids":
-        return
+
+
+def all_races(arguments: argparse.Namespace) -> Iterator[Race]:
+    """Yield the races on all backends that are installed."""
     wholes = [round(share * arguments.trials / GRID_TRIALS) for share in SIZES]
     sizes = sorted({GRID_TRIALS * max(whole, LEAST_SWEEPS) for whole in wholes})
     settings = [*TINY, f"train.steps={arguments.losses}"]
@@ -593,7 +595,9 @@ def main() -> None:
         initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"),
         threadpool_limits(1, user_api="blas"),
     ):
-        publish("scale" if not arguments.only else "grids", all_races(arguments), **vars(arguments))
+        publish("grids", large_races(arguments), **vars(arguments))
+        if arguments.only != "grids":
+            publish("scale", all_races(arguments), **vars(arguments))
 
 
 if __name__ == "__main__":

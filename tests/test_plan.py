@@ -7,7 +7,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from initlab.config import ConfigError
-from initlab.sweep.plan import Grid, count_values, name_trials, refuse_unlistable
+from initlab.sweep.plan import Grid, count_values, growing, name_trials, refuse_unlistable
 
 
 @pytest.mark.parametrize(
@@ -90,3 +90,8 @@ def test_where_every_two_settings_are_too_many_keys_of_few_values_come_first():
     assert {settings[:2] for settings in map(tuple, tried)} == {
         settings[:2] for settings in map(tuple, whole)
     }
+
+
+def test_trials_are_looked_up_in_few_and_growing_lists():
+    assert [*growing(range(12), 2, 4)] == [[0, 1], [*range(2, 10)], [10, 11]]
+    assert [*growing([], 2, 4)] == []

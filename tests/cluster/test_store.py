@@ -403,7 +403,8 @@ def test_files_that_a_server_refuses_are_told_and_left_in_the_folder(
         assert sorted(statuses) == ["FAILED", "FINISHED"]
 
 
-MANY = 10_000
+MANY = 3000
+PAGES = 4  # the last of which is empty or has the trial that was copied
 
 
 def clone(sql, name, run_id):
@@ -429,7 +430,7 @@ def clone(sql, name, run_id):
     sql(*statements, "ANALYZE", database=name)
 
 
-def test_ten_thousand_fingerprints_are_looked_up_in_a_few_requests(
+def test_thousands_of_fingerprints_are_looked_up_in_a_few_requests(
     lab, uri, database, postgres, monkeypatch
 ):
     sql, _ = postgres
@@ -447,7 +448,7 @@ def test_ten_thousand_fingerprints_are_looked_up_in_a_few_requests(
     monkeypatch.setattr(MlflowClient, "search_runs", counting)
     found = store.trials_by_fingerprint({f"mark {n}" for n in range(1, MANY + 1)} | {"none"})
     assert len(found) == MANY
-    assert len(asked) == (11 if store.command is None else 0)
+    assert len(asked) == (PAGES if store.command is None else 0)
     some = {f"mark {n}" for n in range(0, 40)}
     assert set(store.trials_by_fingerprint(some)) == some - {"mark 0"}
-    assert len(asked) == (11 + 40 if store.command is None else 0)
+    assert len(asked) == (PAGES + 40 if store.command is None else 0)

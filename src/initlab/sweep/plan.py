@@ -33,7 +33,9 @@ if TYPE_CHECKING:  # MLflow takes a second to import
 Compose = Callable[[Sequence[str]], DictConfig]
 Item = TypeVar("Item")
 
-LOOKED_UP = 2000  # trials at once
+# Trials that are looked up at once. A server needs as long for a few as for many, but the first
+# should not have to wait for all.
+LOOKED_UP, GROWTH = 2000, 4
 
 
 class State(StrEnum):
@@ -288,7 +290,7 @@ def refuse_different(config: Config, common: Config) -> None:
 def look_up(trials: Iterable[TrialPlan], store: Store | None) -> Iterator[TrialPlan]:
     """Yield each trial with its state; they are looked up in the store many at a time."""
     earlier: dict[str, str] = {}  # fingerprint → name
-    for some in batched(trials, LOOKED_UP):
+    for some in growing(trials, LOOKED_UP, GROWTH):
         existing = store.trials_by_fingerprint({each.fingerprint for each in some}) if store else {}
         for trial in some:
             fingerprint = trial.fingerprint
@@ -300,11 +302,12 @@ def look_up(trials: Iterable[TrialPlan], store: Store | None) -> Iterator[TrialP
             yield replace(trial, state=state, existing_run_id=run_id)
 
 
-def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Yield the items in lists of a size, the last of which may be shorter."""
+def growing(items: Iterable[Item], size: int, factor: int) -> Iterator[list[Item]]:
+    """Yield the items in lists, the first of a size, and each by a factor longer than the last."""
     iterator = iter(items)
     while some := [*itertools.islice(iterator, size)]:
         yield some
+        size *= factor
 
 
 def look_up_one(store: Store, fingerprint: str) -> tuple[State, str]:
