@@ -39,7 +39,7 @@ LONG = (
     "train.snapshots=[0]",
     "tracking.pictures=false",
 )
-SECONDS = 120
+SECONDS = 240
 
 
 def wait_for(condition):

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from .test_engines import ENDLESS, TINY, begun, wait_for
+from .test_engines import ENDLESS, SECONDS, TINY, begun, wait_for
 
 JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 
@@ -35,7 +35,7 @@ def test_trials_that_may_still_run_are_not_said_not_to_have_run(place, slurm):
     process = place.start(*typed, folder, "seed=0,1", *ENDLESS)
     wait_for(lambda: len(begun(place)) == 2)
     os.killpg(process.pid, signal.SIGINT)
-    printed, _ = process.communicate(timeout=60)
+    printed, _ = process.communicate(timeout=SECONDS)
     assert process.returncode == 130, printed
     assert "not known: 2 of 2 trials, which may still be running" in printed
     assert "not run" not in printed

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from .test_engines import ENDLESS, LONG, begun, wait_for
+from .test_engines import ENDLESS, LONG, SECONDS, begun, wait_for
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def test_the_trial_of_a_preempted_job_is_closed_and_runs_again(typed, slurm, pla
     slurm.run(
         "sbatch", "--partition=high", "--exclusive", "--output=/dev/null", "--wrap", "sleep 3"
     )
-    printed, _ = process.communicate(timeout=240)
+    printed, _ = process.communicate(timeout=SECONDS)
     assert process.returncode == 0, printed
     assert "was preempted; its trial will run again" in printed
     assert place.statuses() == ["FINISHED"] * 2 + ["KILLED"]
@@ -33,7 +33,7 @@ def test_a_trial_that_its_job_has_no_time_left_for_runs_again_in_another(typed, 
     process = place.start(*typed, "seed=0,1,2", *LONG)
     wait_for(lambda: place.statuses() == ["FINISHED", "RUNNING"] and begun(place))
     slurm.run("scancel", "--signal=USR2", *jobs(slurm))  # as Slurm warns a job
-    printed, _ = process.communicate(timeout=240)
+    printed, _ = process.communicate(timeout=SECONDS)
     assert process.returncode == 0, printed
     assert "has used up its time; its trial will run again" in printed
     assert place.statuses() == ["FINISHED"] * 3 + ["KILLED"]
@@ -45,7 +45,7 @@ def test_a_trial_that_does_not_fit_into_a_job_fails(typed, slurm, place):
     slurm.run("scancel", "--signal=USR2", *jobs(slurm))
     wait_for(lambda: place.statuses() == ["KILLED", "RUNNING"])
     os.killpg(process.pid, signal.SIGINT)
-    printed, _ = process.communicate(timeout=60)
+    printed, _ = process.communicate(timeout=SECONDS)
     assert "its job's time was over: raise hydra.launcher.time" in printed
 
 
@@ -53,7 +53,7 @@ def test_a_job_that_somebody_cancels_loses_its_trial(typed, slurm, place):
     process = place.start(*typed, "seed=0,1", *LONG)
     wait_for(lambda: begun(place))
     slurm.run("scancel", *jobs(slurm))
-    printed, _ = process.communicate(timeout=240)
+    printed, _ = process.communicate(timeout=SECONDS)
     assert process.returncode == 1, printed
     assert "ended: cancelled" in printed
     assert place.statuses() == ["FINISHED", "KILLED"]
