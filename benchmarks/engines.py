@@ -123,7 +123,9 @@ def races(rounds: int) -> Iterator[Race]:
                 name: (PLACES * float(np.median(seconds)) / trials) - alone
                 for name, seconds in times.items()
             }
-            yield Race(work, times, "cores", notes={"overhead of a trial in seconds": overhead})
+            milliseconds = {name: round(1000 * seconds) for name, seconds in overhead.items()}
+            notes = {"overhead of a trial in ms": milliseconds}
+            yield Race(work, times, "cores", notes=notes)
             for name, seconds in overhead.items():
                 print(f"{name}: {seconds:.2f} s a trial beside its training of {alone:.2f} s")
             print(flush=True)

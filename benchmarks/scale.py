@@ -509,9 +509,9 @@ def grid_races(most: int, rounds: int) -> Iterator[Race]:
             return children[name].seconds
 
         times = interleaved({name: partial(check, name) for name in sizes}, rounds)
-        spent = {name: child.processor_seconds for name, child in children.items()}
+        spent = {name: 1000 * child.processor_seconds for name, child in children.items()}
         memory = {name: child.mib for name, child in children.items()}
-        notes = {"processor_seconds": spent, "most_memory_mib": memory}
+        notes = {"processor_ms": spent, "most_memory_mib": memory}
         yield Race("checking a grid: a dry run", times, own, notes=notes)
         contenders = {name: partial(begun, folder, size) for name, size in sizes.items()}
         times = interleaved(contenders, rounds)
@@ -522,7 +522,7 @@ def report_race(most: int, losses: int, rounds: int) -> Iterator[Race]:
     """Yield the race of comparing a sweep of so many runs in a database."""
     with tempfile.TemporaryDirectory() as scratch:
         backend = Sqlite(Path(scratch))
-        sizes = [GRID_TRIALS, most]
+        sizes = [LEAST_SWEEPS * GRID_TRIALS, most]
         source = grow(backend, sizes, [*TINY, f"train.steps={losses}"])
         names = {f"{size:,} runs": size for size in sizes}
         children: dict[str, Child] = {}
@@ -534,12 +534,12 @@ def report_race(most: int, losses: int, rounds: int) -> Iterator[Race]:
             uri, folder = backend.uri(f"trials_{names[name]}"), Path(scratch) / name
             typed = ["large", "--uri", uri, "--output", str(folder)]
             children[name] = command(Path(scratch), *typed, script="compare.py")
-            pages[name] = (folder / "report.html").stat().st_size / MILLIONS
+            pages[name] = (folder / "report.html").stat().st_size / 1000
             return children[name].seconds
 
         times = interleaved({name: partial(compare, name) for name in names}, rounds)
         memory = {name: child.mib for name, child in children.items()}
-        notes = {"most_memory_mib": memory, "page_mb": pages}
+        notes = {"most_memory_mib": memory, "page_kB": pages}
         yield Race("compare.py over one sweep in SQLite", times, [*names][-1], notes=notes)
 
 
