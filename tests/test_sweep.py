@@ -511,3 +511,12 @@ def test_a_worker_that_is_killed_fails_one_trial(lab, capsys):
     killer.join()
     assert f"{victims[0]}  failed: its process ended by SIGKILL" in capsys.readouterr().out
     assert sorted(statuses(lab.runs())) == ["FINISHED"] * 3 + ["KILLED"]
+
+
+def test_a_sweep_that_is_refused_after_its_store_was_tried_leaves_no_folder_for_files(lab, capsys):
+    lab.typed = [word for word in lab.typed if not word.startswith("hydra.sweep.dir")]
+    before = {*lab.folder.rglob("*")}
+    assert lab.run("-m", "seed=0,1", *TINY, "hydra.sweep.dir=/proc/nope/x") == 2
+    assert "cannot be written" in capsys.readouterr().err
+    left = {path for path in lab.folder.rglob("*") if not path.name.startswith("mlflow.db")}
+    assert left <= before

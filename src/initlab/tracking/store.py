@@ -44,6 +44,7 @@ from initlab.process import (
 )
 from initlab.text import mask_password
 from initlab.tracking import chart_view, sqlite
+from initlab.tracking.artifacts import local_folder
 from initlab.tracking.names import Role, Status, Tag
 from initlab.tracking.provenance import digest
 from initlab.tracking.queries import PAGE, filter_string, find_runs, search_runs, start_time
@@ -369,6 +370,8 @@ def try_artifacts(place: str, uri: str) -> None:
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     repository: Any = get_artifact_repository(place, tracking_uri=uri)
+    folder = local_folder(place)
+    made = [each for each in (folder, folder.parent) if not each.exists()] if folder else []
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch, f"initlab-check-{secrets.token_hex(8)}")
         file.write_text(file.name)
@@ -380,6 +383,9 @@ def try_artifacts(place: str, uri: str) -> None:
         finally:
             with contextlib.suppress(Exception):
                 repository.delete_artifacts(file.name)
+            with contextlib.suppress(OSError):  # which are not empty if a run has begun meanwhile
+                for each in made:
+                    each.rmdir()
 
 
 def served_at(uri: str, project: Path) -> tuple[str, str | None]:
