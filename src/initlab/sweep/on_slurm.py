@@ -1,15 +1,7 @@
 """The engine of a Slurm cluster: jobs that each do one call after another.
 
-A job is a worker: it imports once what all calls need. It and the head of the sweep leave each
-other files in a folder, the spool, which every node must see:
-
-function         what is called, packed
-head             the process of the head
-beat             changes every few seconds, as long as the head is there
-workers/W        worker W is there; what keeps it from working, if anything
-calls/W/INDEX    a call for it
-calls/W/end      it is needed no more
-answers/INDEX.W  its answer
+A job is a worker (see `slurm_worker`): it imports once what all calls need. It and the head of the
+sweep leave each other files in a folder, the spool.
 """
 
 from __future__ import annotations
@@ -20,7 +12,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -29,8 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import cloudpickle  # type: ignore[import-untyped]
 
@@ -38,28 +28,27 @@ from initlab.checks import one_line
 from initlab.config import ConfigError
 from initlab.process import environment, identity, is_gone
 from initlab.sweep import remote
-from initlab.sweep.engine import Interrupted, Restarted, Workers, interruptible, tell_unraisable
+from initlab.sweep.engine import Interrupted, Restarted, Workers
+from initlab.sweep.slurm_worker import (
+    BEAT_SECONDS,
+    END,
+    POLL_SECONDS,
+    Unfinished,
+    put,
+    work,
+)
 
-POLL_SECONDS = 0.1
 STATE_SECONDS = 1.0  # after which Slurm is asked again
-BEAT_SECONDS, ALONE_SECONDS = 5.0, 60.0  # between beats; without any, until a worker gives up
 LATE_SECONDS = 5.0  # that an answer may take to be seen after its job has ended
 TELL_SECONDS = 10.0  # of waiting in the queue, until that is told
 CLOSE_SECONDS = 60.0  # that jobs may take to end
 FRUITLESS = 3  # jobs in a row that end without an answer, until no more are submitted
 SIGNAL_SECONDS = 60  # before a job's time is over, when it is warned
-END, SPOOL = "end", ".slurm-"
+SPOOL = ".slurm-"
 
 ALIVE = {"RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STOPPED", "SIGNALING", "RESIZING"}
 QUEUED = {"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT"}
 RETURNED = {"PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "TIMEOUT"}  # ends that are no fault of a call
-
-
-@dataclass(frozen=True)
-class Unfinished:
-    """A call was interrupted, and what it had open is closed; `late` if the job's time was over."""
-
-    late: bool
 
 
 @dataclass
@@ -100,7 +89,8 @@ class Slurm(Workers):
         self.again: list[tuple[int, bytes]] = []  # calls that are to be made once more
         self.fruitless = 0
         self.began = self.asked = 0.0
-        self.told: set[str] = set()
+        self.over: set[str] = set()  # jobs that have been counted as fruitless
+        self.told: set[str] = set()  # reasons why jobs are pending
         self.found = False
         self.interrupted = False
 
@@ -283,8 +273,8 @@ class Slurm(Workers):
         if self.stopped or self.drained or not (self.following or self.again):
             return
         for job, state in self.jobs.items():
-            if state not in ALIVE | QUEUED and job not in self.told:
-                self.told.add(job)
+            if state not in ALIVE | QUEUED and job not in self.over:
+                self.over.add(job)
                 self.fruitless += 1
         if self.fruitless >= FRUITLESS * self.processes:
             raise ConfigError(f"hydra/launcher=slurm: the jobs end by themselves: {self.log()}")
@@ -388,13 +378,6 @@ def serial(worker: Worker) -> int:
     return int(worker.name.rpartition(".")[2])
 
 
-def put(file: Path, content: bytes) -> None:
-    """Write a file that nobody sees before it is whole."""
-    draft = file.with_name(f".{file.name}")
-    draft.write_bytes(content)
-    draft.replace(file)
-
-
 def ask(*command: str) -> str:
     """Return what a command of Slurm prints; raises `ConfigError`."""
     try:
@@ -457,60 +440,3 @@ def reason_of(jobs: Sequence[str]) -> str:
         lines = ask("squeue", "--noheader", "--states=PENDING", f"--jobs={main}", "--format=%r")
         return lines.splitlines()[0].strip() if lines else ""
     return ""
-
-
-def work(place: str) -> None:
-    """Make the calls that the head of a sweep leaves in its spool, until it needs no more."""
-    spool = Path(place)
-    job = os.environ["SLURM_JOB_ID"]
-    if "SLURM_ARRAY_TASK_ID" in os.environ:
-        job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
-    name = f"{job}.{os.environ.get('SLURM_RESTART_COUNT', '0')}"
-    late = False
-
-    def leave(number: int, frame: FrameType | None) -> NoReturn:
-        raise SystemExit(128 + number)
-
-    def warn(number: int, frame: FrameType | None) -> None:
-        nonlocal late
-        late = True
-        signal.raise_signal(signal.SIGTERM)
-
-    signal.signal(signal.SIGTERM, leave)
-    signal.signal(signal.SIGUSR2, warn)
-    sys.unraisablehook = tell_unraisable
-    calls = spool / "calls" / name
-    calls.mkdir(exist_ok=True)
-    problem = ""
-    try:
-        function = remote.unpacked((spool / "function").read_bytes())
-    except Exception as error:
-        problem = one_line(error)
-    put(spool / "workers" / name, problem.encode())
-    if problem:
-        return
-    threading.Thread(target=end_with_head, args=(spool / "beat",), daemon=True).start()
-    while not (calls / END).exists():
-        waiting = [file for file in calls.iterdir() if file.name.isdigit()]
-        for file in waiting:
-            answer = interruptible(function, cloudpickle.loads(file.read_bytes()), signal.SIGTERM)
-            if isinstance(answer, Interrupted):
-                answer = Unfinished(late)
-            file.unlink()
-            put(spool / "answers" / f"{file.name}.{name}", cloudpickle.dumps(answer))
-            if isinstance(answer, Unfinished):
-                os._exit(0)  # or submitit would write down a result
-        if not waiting:
-            time.sleep(POLL_SECONDS)
-
-
-def end_with_head(beat: Path) -> None:
-    """Interrupt this process when the head of the sweep is gone."""
-    known, seen = b"", time.monotonic()
-    while time.monotonic() < seen + ALONE_SECONDS:
-        time.sleep(BEAT_SECONDS)
-        with contextlib.suppress(OSError):
-            now = beat.read_bytes()
-            if now != known:
-                known, seen = now, time.monotonic()
-    os.kill(os.getpid(), signal.SIGTERM)
